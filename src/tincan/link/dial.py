@@ -1,0 +1,287 @@
+"""From a phrase to a link: meeting, then connecting, with everything slow side by side.
+
+`tie_string` is what every command that meets a peer calls. While the string
+code is derived (Argon2id, in a thread) and the places are being reached, the
+WebRTC stack is loaded in another thread, and candidates are gathered as soon
+as it is there. Candidates that come later trickle through the same sealed
+line until the link stands; then the place is left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from tincan.errors import ProtocolError, TinCanError, UsageError
+from tincan.link.interface import Link
+from tincan.meet.events import MeetEvent, ServersOffered, Waiting
+from tincan.meet.mailbox import MailboxClosed, MailboxReset, Side
+from tincan.meet.phrase import Phrase, StringKeys, derive, generate
+from tincan.nat.servers import IceServer
+from tincan.tasks import plain_errors, settle
+
+if TYPE_CHECKING:
+    from tincan.link.description import Candidate, Description
+    from tincan.link.webrtc import WebRtcLink
+    from tincan.meet.meeting import Line
+    from tincan.meet.place import Place
+    from tincan.meet.places.switchboard import SwitchboardPlace
+
+logger = logging.getLogger(__name__)
+
+NAMEPLATE_TIMEOUT: Final = 2.0
+"""Seconds for a switchboard to give a nameplate; then a random one is taken."""
+
+MAX_SERVERS: Final = 16
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where to meet and how to connect."""
+
+    switchboards: tuple[str, ...] = ()
+    lan: bool = True
+    servers: tuple[IceServer, ...] = ()
+    relay_only: bool = False
+    timeout: float = 600.0
+    """Seconds to wait for the peer."""
+
+
+@dataclass(frozen=True)
+class Connected:
+    """The string is tied."""
+
+    path: str
+    place: str
+
+
+LinkEvent = MeetEvent | Connected
+Tell = Callable[[LinkEvent], None]
+
+
+@contextlib.asynccontextmanager
+async def tie_string(side: Side, phrase: Phrase | None, settings: Settings, tell: Tell) -> AsyncIterator[Link]:
+    """Meet the other can and yield the link to it; closed at the end.
+
+    ``phrase`` None (attach only): one is generated and told by `Waiting`.
+    Raises what `tincan.meet.meeting.meet` and `WebRtcLink.connect` raise.
+    """
+    if not settings.lan and not settings.switchboards:
+        raise UsageError("There is no place to meet: name a switchboard (--switchboard URL) or leave out --no-lan.")
+    with plain_errors():
+        async with asyncio.TaskGroup() as group:
+            dial = _Dial(side, settings, tell, group)
+            try:
+                link = await dial.run(phrase)
+                try:
+                    yield link
+                finally:
+                    await link.close()
+            finally:
+                await dial.stop()
+
+
+class _Dial:
+    """One use of `tie_string`."""
+
+    def __init__(self, side: Side, settings: Settings, tell: Tell, group: asyncio.TaskGroup) -> None:
+        self._side = side
+        self._settings = settings
+        self._tell = tell
+        self._group = group
+        self._candidates: list[Candidate] = []
+        self._told = 0
+        self._news = asyncio.Event()
+        self._servers = set(settings.servers)
+        self._complete = False
+        self._loading = group.create_task(self._load())
+        self._asking = [group.create_task(self._ask(server)) for server in settings.servers]
+        self._trickling: asyncio.Task[None] | None = None
+
+    async def run(self, phrase: Phrase | None) -> Link:
+        """Return the link, once it stands."""
+        from tincan.meet.meeting import meet  # noqa: PLC0415 - loads the cryptography; the stack loads beside it
+
+        boards = self._boards()
+        if phrase is None:
+            phrase = await self._generate(boards)
+        places: list[Place] = list(boards)
+        if self._settings.lan:
+            from tincan.meet.places.lan import LanPlace  # noqa: PLC0415
+
+            places.append(LanPlace(self._group, self._hear))
+        keys = await self._keys(phrase)
+        self._tell(Waiting(keys.code, phrase))
+        line = await meet(
+            self._side,
+            keys,
+            places,
+            offer=self._offer,
+            tell=self._hear,
+            group=self._group,
+            timeout=self._settings.timeout,
+        )
+        try:
+            link = await self._connect(line)
+        except BaseException:
+            await line.close(done=False)
+            raise
+        # Leaving the place costs a round trip that the first message need not wait for.
+        self._group.create_task(line.close(done=True))
+        self._tell(Connected(link.status.path.value, line.place))
+        return link
+
+    async def stop(self) -> None:
+        """End what is still going on beside the link."""
+        for task in [*self._asking, self._loading, self._trickling]:
+            if task is not None and not task.done():
+                await settle(task)
+        if self._loading.done() and not self._loading.cancelled() and self._loading.exception() is None:
+            await self._loading.result().close()
+
+    # -- phrase and places ------------------------------------------------------------
+
+    async def _keys(self, phrase: Phrase) -> StringKeys:
+        if phrase.generated:
+            return derive(phrase)
+        return await asyncio.to_thread(derive, phrase)
+
+    def _boards(self) -> list[SwitchboardPlace]:
+        if not self._settings.switchboards:
+            return []
+        from tincan.meet.places.switchboard import SwitchboardPlace  # noqa: PLC0415
+
+        return [SwitchboardPlace(url, self._group, self._hear) for url in self._settings.switchboards]
+
+    async def _generate(self, boards: Sequence[SwitchboardPlace]) -> Phrase:
+        """Ask every switchboard for a nameplate; the first answer counts, else a random one does."""
+        nameplate = None
+        asking = {self._group.create_task(board.allocate()) for board in boards}
+        deadline = asyncio.get_running_loop().time() + NAMEPLATE_TIMEOUT
+        while asking and nameplate is None:
+            left = deadline - asyncio.get_running_loop().time()
+            done, asking = await asyncio.wait(asking, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            if not done:
+                break
+            nameplate = next((task.result() for task in done if task.result() is not None), None)
+        for task in asking:
+            task.cancel()
+        return generate(nameplate or secrets.choice(range(100, 1000)), secrets.choice)
+
+    def _hear(self, event: MeetEvent) -> None:
+        if isinstance(event, ServersOffered):
+            fresh = [s for s in event.servers if s not in self._servers]
+            for server in fresh[: MAX_SERVERS - len(self._servers)]:
+                self._servers.add(server)
+                self._asking.append(self._group.create_task(self._ask(server)))
+        self._tell(event)
+
+    # -- candidates -------------------------------------------------------------------
+
+    async def _load(self) -> WebRtcLink:
+        """Load the stack in a thread, gather host candidates, and ask the servers we know."""
+        await asyncio.to_thread(__import__, "tincan.link.webrtc")
+        from tincan.link.webrtc import WebRtcLink  # noqa: PLC0415 - loaded just now
+
+        link = WebRtcLink(self._side, relay_only=self._settings.relay_only)
+        await link.gather(self._found)
+        return link
+
+    def _found(self, candidate: Candidate) -> None:
+        from tincan.link.description import MAX_CANDIDATES  # noqa: PLC0415
+
+        if len(self._candidates) < MAX_CANDIDATES:
+            self._candidates.append(candidate)
+            self._news.set()
+
+    async def _describe(self) -> bytes:
+        from tincan.link.description import encode  # noqa: PLC0415
+
+        link = await asyncio.shield(self._loading)
+        self._told = len(self._candidates)
+        self._complete = self._asked_all()
+        return encode(link.description(tuple(self._candidates), complete=self._complete))
+
+    async def _offer(self, line: Line) -> bytes:
+        offer = await self._describe()
+        self._trickling = self._group.create_task(self._trickle(line))
+        return offer
+
+    async def _trickle(self, line: Line) -> None:
+        """Send candidates found after the description, and say when there are no more."""
+        from tincan.link.description import MoreCandidates, encode  # noqa: PLC0415
+
+        with contextlib.suppress(TinCanError):  # a place that is gone carries no more candidates
+            while not self._complete:
+                self._news.clear()
+                fresh = tuple(self._candidates[self._told :])
+                self._complete = self._asked_all()
+                if fresh or self._complete:
+                    self._told += len(fresh)
+                    await line.send(encode(MoreCandidates(fresh, self._complete)))
+                elif not self._news.is_set():
+                    await self._news.wait()
+
+    def _asked_all(self) -> bool:
+        return all(task.done() for task in self._asking)
+
+    async def _ask(self, server: IceServer) -> None:
+        link = await asyncio.shield(self._loading)
+        await link.ask_server(server)
+        # The one who trickles looks again, and finds this task done.
+        asyncio.get_running_loop().call_soon(self._news.set)
+
+    # -- the link ---------------------------------------------------------------------
+
+    async def _connect(self, line: Line) -> WebRtcLink:
+        from tincan.link.description import Description, decode  # noqa: PLC0415
+
+        link = await asyncio.shield(self._loading)
+        remote = decode(line.first)
+        if not isinstance(remote, Description):
+            raise ProtocolError("The other can sent no offer; update the older one.")
+        if self._side is Side.ATTACH:
+            await line.send(await self._describe())
+            self._trickling = self._group.create_task(self._trickle(line))
+        hearing = self._group.create_task(self._hear_candidates(line, link, remote))
+        connecting = self._group.create_task(link.connect(remote))
+        await asyncio.wait([hearing, connecting], return_when=asyncio.FIRST_COMPLETED)
+        if hearing.done() and not connecting.done():
+            hearing.result()
+        await connecting
+        hearing.cancel()
+        return link
+
+    async def _hear_candidates(self, line: Line, link: WebRtcLink, remote: Description) -> None:
+        """Give the peer's candidates to ICE, those of the description and those that trickle in."""
+        from tincan.link.description import (  # noqa: PLC0415
+            MAX_CANDIDATES,
+            MoreCandidates,
+            acceptable,
+            decode,
+        )
+
+        batch: Description | MoreCandidates = remote
+        room = MAX_CANDIDATES
+        while True:
+            for candidate in acceptable(batch.candidates[:room], loopback=link.ice.only_loopback):
+                await link.ice.add_remote(candidate)
+            room -= len(batch.candidates[:room])
+            if batch.complete:
+                break
+            try:
+                payload = decode(await line.receive())
+            except (MailboxClosed, MailboxReset):
+                logger.info("the place was left before all candidates were there")
+                break
+            if isinstance(payload, MoreCandidates):
+                batch = payload
+        # Until our own servers have answered too, the last pair has not been tried.
+        while not self._asked_all():
+            await asyncio.wait(self._asking)
+        await link.ice.end_of_remote()

@@ -1,0 +1,341 @@
+"""ICE for a link: the only module that knows aioice.
+
+`IceAgent` is aioice's connection with what a quick and long-lived link needs
+on top (RFC 8445, RFC 8838):
+
+* host candidates are there at once; STUN and TURN servers, any number of
+  them, are asked meanwhile and their candidates trickle in, so a server that
+  never answers costs no time;
+* a machine with nothing but loopback offers loopback;
+* a direct pair is preferred to a relayed one that happens to answer first;
+* consent (RFC 7675) is asked for every second: that gives the round-trip time,
+  and a peer that died is noticed within `SILENCE_LIMIT`;
+* datagrams that nobody takes are dropped, not stored without bound.
+
+It reaches into aioice 0.13 below its documented surface (`_protocols`,
+`_nominated`, ...), which is why that version is fixed in pyproject.toml and
+`tests/unit/link/test_ice.py` fails when these move.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import logging
+import re
+import sys
+import time
+import types
+from collections.abc import Callable, Iterable
+from typing import Final, cast
+
+from tincan.link.description import Candidate
+from tincan.link.interface import Path
+from tincan.nat.addresses import Interface, host_addresses, interfaces, on_lan
+from tincan.nat.resolve import resolve
+from tincan.nat.servers import IceServer
+
+
+def _without_mdns() -> None:
+    """Keep aioice from importing its mDNS resolver, and with it 40 ms of dnspython.
+
+    Only browsers send ``.local`` candidates, and `usable_remote` refuses
+    names, so of that module only the test for such a name is ever called.
+    """
+    if "aioice" not in sys.modules and "aioice.mdns" not in sys.modules:
+        stand_in = types.ModuleType("aioice.mdns")
+        pattern = re.compile(r"^[a-z0-9-]+\.local$", re.IGNORECASE)
+        stand_in.is_mdns_hostname = lambda name: pattern.match(name) is not None  # type: ignore[attr-defined]
+        stand_in.MDnsProtocol = object  # type: ignore[attr-defined]
+        sys.modules["aioice.mdns"] = stand_in
+
+
+_without_mdns()
+
+import aioice.ice  # noqa: E402 - after its mDNS module was kept out
+from aioice import stun, turn  # noqa: E402
+
+logger = logging.getLogger(__name__)
+
+SERVER_TIMEOUT: Final = 6.0
+"""Seconds after which a STUN or TURN server that has not answered is given up."""
+
+FIRST_RETRANSMIT: Final = 0.1
+"""Seconds before an unanswered STUN request is sent again (then doubling).
+
+aioice's 0.5 s (RFC 8489) would be paid in full whenever the first check of a
+hole punch meets a NAT that is not open yet; libwebrtc is as quick as this. A
+path slower than that costs a few superfluous small packets.
+"""
+
+DIRECT_GRACE: Final = 0.6
+"""Seconds that a working relayed pair waits for a direct one before it is nominated."""
+
+CONSENT_INTERVAL: Final = 1.0
+"""Seconds between consent checks on the pair in use."""
+
+SILENCE_LIMIT: Final = 4.0
+"""Seconds without any sign of the peer after which it is taken for dead (docs promise 5)."""
+
+MAX_UNREAD: Final = 4096
+"""Datagrams kept while nobody reads; more are dropped, as a full socket buffer would do."""
+
+stun.RETRY_RTO = FIRST_RETRANSMIT
+
+
+class IceAgent(aioice.ice.Connection):
+    """One ICE agent with one component. Call `gather`, then `begin`; trickle with `add_remote`."""
+
+    def __init__(
+        self,
+        *,
+        controlling: bool,
+        relay_only: bool = False,
+        found: Iterable[Interface] | None = None,
+    ) -> None:
+        super().__init__(ice_controlling=controlling, components=1)
+        self.relay_only = relay_only
+        self.round_trip: float | None = None
+        self.on_candidate: Callable[[Candidate], None] = lambda candidate: None
+        self._interfaces = list(interfaces() if found is None else found)
+        self._last_heard = 0.0
+        self._first_success: float | None = None
+        self._told: set[tuple[str, int]] = set()
+
+    @property
+    def only_loopback(self) -> bool:
+        """Whether this machine has nothing but loopback."""
+        return all(i.address.is_loopback for i in self._interfaces)
+
+    # -- gathering ---------------------------------------------------------
+
+    async def gather_hosts(self) -> None:
+        """Open a socket on every address; its host candidates are told at once."""
+        self._local_candidates_start = self._local_candidates_end = True
+        if not self.relay_only:
+            for candidate in await self.get_component_candidates(1, host_addresses(self._interfaces)):
+                self._add_local(candidate)
+
+    async def ask_server(self, server: IceServer) -> None:
+        """Learn the candidates one server can give. Returns within `SERVER_TIMEOUT`, whatever happens.
+
+        What the server said or did not say is logged; a link can still come
+        about without it.
+        """
+        if server.kind == "stun" and self.relay_only:
+            return
+        try:
+            async with asyncio.timeout(SERVER_TIMEOUT):
+                if server.kind == "stun":
+                    await self._ask_stun(server)
+                else:
+                    await self._ask_turn(server)
+        except TimeoutError:
+            logger.info("%s server did not answer in time", server.kind)
+        except (OSError, stun.TransactionError, ValueError) as exc:
+            logger.info("%s server is of no use: %s", server.kind, exc or type(exc).__name__)
+
+    async def _ask_stun(self, server: IceServer) -> None:
+        hosts = [p for p in self._protocols if p.local_candidate.type == "host"]
+        addresses = await resolve(server.host, server.port)
+        async with asyncio.TaskGroup() as group:
+            for protocol in hosts:
+                version = ipaddress.ip_address(protocol.local_candidate.host).version
+                usable = [a for _, a in addresses if ipaddress.ip_address(a).version == version]
+                # An IPv6 host candidate reaches as far as its reflexive one would (no NAT).
+                if usable and version == 4:
+                    group.create_task(self._reflexive(protocol, (usable[0], server.port)))
+
+    async def _reflexive(self, protocol: aioice.ice.StunProtocol, server: tuple[str, int]) -> None:
+        with contextlib.suppress(stun.TransactionError, OSError):
+            candidate, _ = await aioice.ice.server_reflexive_candidate(protocol, server)
+            self._add_local(candidate)
+
+    async def _ask_turn(self, server: IceServer) -> None:
+        host = server.host
+        if server.transport != "tls":  # TLS needs the name, to check the certificate against it
+            addresses = await resolve(host, server.port)
+            host = addresses[0][1]
+        candidate, protocol = await aioice.ice.relayed_candidate(
+            component=1,
+            hide_related_address=True,
+            protocol_factory=lambda: aioice.ice.StunProtocol(self),
+            turn_server=(host, server.port),
+            turn_username=server.username,
+            turn_password=server.credential,
+            turn_ssl=server.transport == "tls",
+            turn_transport="udp" if server.transport == "udp" else "tcp",
+        )
+        if self._closing:
+            await protocol.close()
+            return
+        self._protocols.append(protocol)
+        for remote in self._remote_candidates:
+            self._pair_remote_candidate(remote)
+        self.sort_check_list()
+        self._add_local(candidate)
+
+    def _add_local(self, candidate: aioice.Candidate) -> None:
+        address = (candidate.host, candidate.port)
+        if address in self._told or self._closing:
+            return
+        self._told.add(address)
+        self._local_candidates.append(candidate)
+        self.on_candidate(
+            Candidate(
+                candidate.type, candidate.host, candidate.port, candidate.foundation, candidate.priority
+            )
+        )
+
+    # -- checks ------------------------------------------------------------
+
+    async def add_remote(self, candidate: Candidate) -> None:
+        """Take a candidate of the peer; checks towards it begin at once when `begin` runs."""
+        await self.add_remote_candidate(
+            aioice.Candidate(
+                foundation=candidate.foundation,
+                component=1,
+                transport="udp",
+                priority=candidate.priority,
+                host=candidate.address,
+                port=candidate.port,
+                type=candidate.kind,
+            )
+        )
+
+    async def end_of_remote(self) -> None:
+        """Tell that the peer has no more candidates, so that checks may fail for good. Idempotent."""
+        if not self._remote_candidates_end:
+            await self.add_remote_candidate(None)
+
+    async def begin(self, ufrag: str, pwd: str) -> None:
+        """Run connectivity checks until a pair is nominated; `ConnectionError` when none can be."""
+        self.remote_username, self.remote_password = ufrag, pwd
+        await self.connect()
+        self._last_heard = time.monotonic()
+
+    async def check_start(self, pair: aioice.ice.CandidatePair) -> None:
+        """Check one pair (RFC 8445 section 7.2), as aioice does, but do not rush to a relay.
+
+        A direct pair is nominated by the check itself, which saves a round
+        trip. A relayed one is checked first, and nominated when no direct pair
+        has worked `DIRECT_GRACE` after it did.
+        """
+        relayed = "relay" in (pair.local_candidate.type, pair.remote_candidate.type)
+        if not self.ice_controlling or self.relay_only or not relayed:
+            await super().check_start(pair)
+            return
+        assert self.remote_password is not None  # noqa: S101 - set by begin()
+        key = self.remote_password.encode()
+        self.check_state(pair, aioice.ice.CandidatePair.State.IN_PROGRESS)
+        try:
+            await pair.protocol.request(self.build_request(pair, False), pair.remote_addr, integrity_key=key)
+            await asyncio.sleep(DIRECT_GRACE)
+        except stun.TransactionError:
+            self.check_state(pair, aioice.ice.CandidatePair.State.FAILED)
+            self.check_complete(pair)
+            return
+        await super().check_start(pair)
+
+    # -- the link's life -----------------------------------------------------
+
+    async def query_consent(self) -> None:
+        """Ask for consent every `CONSENT_INTERVAL` (RFC 7675); close when the peer went silent."""
+        unanswered = 0
+        while True:
+            await asyncio.sleep(CONSENT_INTERVAL)
+            pair = self._nominated.get(1)
+            if pair is None:
+                return
+            if await self._consent(pair):
+                unanswered = 0
+            else:
+                unanswered += 1
+            silent = time.monotonic() - self._last_heard
+            # The second condition keeps a process that was itself stopped for a
+            # while from taking its own absence for the peer's.
+            if silent > SILENCE_LIMIT - CONSENT_INTERVAL and unanswered >= 2:
+                logger.info("the peer went silent")
+                self._query_consent_task = None
+                await self.close()
+                return
+
+    async def _consent(self, pair: aioice.ice.CandidatePair) -> bool:
+        assert self.remote_password is not None  # noqa: S101 - set by begin()
+        request = self.build_request(pair, False)
+        started = time.monotonic()
+        try:
+            # 0.1 + 0.2 + 0.4 + 0.8: a round trip of up to 1.5 s still counts.
+            await pair.protocol.request(
+                request, pair.remote_addr, integrity_key=self.remote_password.encode(), retransmissions=3
+            )
+        except stun.TransactionError:
+            return False
+        self._last_heard = time.monotonic()
+        sample = self._last_heard - started
+        self.round_trip = sample if self.round_trip is None else 0.75 * self.round_trip + 0.25 * sample
+        return True
+
+    def data_received(self, data: bytes, component: int) -> None:
+        """Keep a datagram for `recv`, unless too many wait already."""
+        self._last_heard = time.monotonic()
+        if self._queue.qsize() < MAX_UNREAD:
+            super().data_received(data, component)
+
+    @property
+    def path(self) -> Path | None:
+        """The route of the pair in use; None while there is none."""
+        pair = self._nominated.get(1)
+        if pair is None:
+            return None
+        local, remote = pair.local_candidate, pair.remote_candidate
+        if "relay" in (local.type, remote.type):
+            return Path.RELAYED
+        if on_lan(ipaddress.ip_address(remote.host), self._interfaces):
+            return Path.LAN
+        return Path.DIRECT_UDP
+
+
+async def probe_stun(server: IceServer, local: str = "0.0.0.0") -> tuple[str, int]:  # noqa: S104
+    """Return the mapped address that one STUN server sees, for `tin-can doctor`.
+
+    Raises `TimeoutError` or `OSError` when the server gives none.
+    """
+    loop = asyncio.get_running_loop()
+    addresses = await resolve(server.host, server.port)
+    waiting = aioice.ice.Connection(ice_controlling=False)
+    transport, protocol = await loop.create_datagram_endpoint(
+        lambda: aioice.ice.StunProtocol(waiting), local_addr=(local, 0)
+    )
+    try:
+        request = stun.Message(message_method=stun.Method.BINDING, message_class=stun.Class.REQUEST)
+        async with asyncio.timeout(3):
+            response, _ = await protocol.request(request, (addresses[0][1], server.port))
+        return cast(tuple[str, int], response.attributes["XOR-MAPPED-ADDRESS"])
+    except (stun.TransactionError, KeyError) as exc:
+        raise OSError(str(exc)) from exc
+    finally:
+        transport.close()
+
+
+async def probe_turn(server: IceServer) -> tuple[str, int]:
+    """Make and give back one TURN allocation; return its relayed address, for `tin-can doctor`."""
+    addresses = await resolve(server.host, server.port)
+    host = server.host if server.transport == "tls" else addresses[0][1]
+    waiting = aioice.ice.Connection(ice_controlling=False)
+    try:
+        async with asyncio.timeout(SERVER_TIMEOUT):
+            transport, protocol = await turn.create_turn_endpoint(
+                lambda: aioice.ice.StunProtocol(waiting),
+                server_addr=(host, server.port),
+                username=server.username,
+                password=server.credential,
+                ssl=server.transport == "tls",
+                transport="udp" if server.transport == "udp" else "tcp",
+            )
+    except (stun.TransactionError, ConnectionError) as exc:
+        raise OSError(str(exc)) from exc
+    address = cast(tuple[str, int], transport.get_extra_info("sockname"))
+    await protocol.close()
+    return address

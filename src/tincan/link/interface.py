@@ -1,0 +1,106 @@
+"""Link and Channel: what the rest of tin-can knows of a connection.
+
+A link is one authenticated, encrypted connection to one peer. Channels are
+reliable, ordered message pipes inside it. `tincan.link.memory` has a pair of
+links for tests, `tincan.link.webrtc` the real ones.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import Protocol
+
+from tincan.errors import WorldError
+
+CONTROL_LABEL = "tin-can:control"
+"""The channel that every link has from the start (pre-negotiated, stream id 0)."""
+
+MAX_CHANNEL_MESSAGE = 128 * 1024
+"""Bytes in one channel message; larger ones are refused by `Channel.send`."""
+
+
+class Path(enum.Enum):
+    """The network route in use."""
+
+    LAN = "lan"
+    DIRECT_UDP = "direct-udp"
+    DIRECT_TCP = "direct-tcp"
+    RELAYED = "relayed"
+
+
+class CloseReason(enum.Enum):
+    """Why a link ended."""
+
+    LOCAL = "local"
+    """This side closed it."""
+    PEER = "peer"
+    """The peer closed it in good order."""
+    LOST = "lost"
+    """The peer went silent, or the path died."""
+    BROKEN = "broken"
+    """The peer sent something that the transport could not take."""
+
+
+@dataclass(frozen=True)
+class LinkStatus:
+    """How a link is doing. ``rtt``: round-trip time in seconds, None before the first measure."""
+
+    path: Path
+    rtt: float | None
+
+
+class ChannelClosed(WorldError):
+    """The channel or its link has ended; there is no more to receive or to send to."""
+
+
+class Channel(Protocol):
+    """A reliable, ordered pipe of messages (bytes) inside a link."""
+
+    @property
+    def label(self) -> str:
+        """What the channel is for."""
+
+    async def send(self, message: bytes) -> None:
+        """Send one message, waiting while too much is unsent (back-pressure).
+
+        Raises `ChannelClosed` when the link has ended, `ValueError` when the
+        message is longer than `MAX_CHANNEL_MESSAGE`.
+        """
+
+    async def receive(self) -> bytes:
+        """Return the next message; raise `ChannelClosed` after the last one."""
+
+    async def drain(self) -> None:
+        """Wait until everything sent has left this process's buffers, or the link has ended."""
+
+    async def close(self) -> None:
+        """Close the channel for both sides. What was sent before still arrives. Idempotent."""
+
+
+class Link(Protocol):
+    """One connection to one peer.
+
+    ``control`` is there from the start on both sides. `close` ends everything;
+    `wait_closed` returns why, on both sides, within 5 s of a peer that died.
+    """
+
+    @property
+    def control(self) -> Channel:
+        """The channel both sides have from the start."""
+
+    @property
+    def status(self) -> LinkStatus:
+        """The path in use and the round-trip time."""
+
+    async def open_channel(self, label: str) -> Channel:
+        """Open another channel; the peer gets it from `accept_channel`."""
+
+    async def accept_channel(self) -> Channel:
+        """Return the next channel the peer opened; raise `ChannelClosed` at the end."""
+
+    async def wait_closed(self) -> CloseReason:
+        """Wait for the end and return its reason."""
+
+    async def close(self) -> None:
+        """End the link. Idempotent."""

@@ -1,0 +1,48 @@
+"""What a meeting tells whoever watches it. Frozen, and free of secrets unless said."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from tincan.meet.phrase import Phrase
+from tincan.nat.servers import IceServer
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """The string code is known and the places are being tried."""
+
+    code: str
+    phrase: Phrase = field(repr=False)
+
+
+@dataclass(frozen=True)
+class PlaceReady:
+    """One place is reached; the other can could show up there."""
+
+    place: str
+
+
+@dataclass(frozen=True)
+class PlaceTrouble:
+    """One place cannot be used now. ``text`` is one sentence."""
+
+    place: str
+    text: str
+
+
+@dataclass(frozen=True)
+class PeerFound:
+    """The other can is at this place and the handshake has begun."""
+
+    place: str
+
+
+@dataclass(frozen=True)
+class ServersOffered:
+    """A switchboard offers STUN or TURN servers."""
+
+    servers: tuple[IceServer, ...]
+
+
+MeetEvent = Waiting | PlaceReady | PlaceTrouble | PeerFound | ServersOffered

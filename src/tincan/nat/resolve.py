@@ -1,0 +1,55 @@
+"""Host names to addresses, without ever keeping the program from ending.
+
+asyncio asks the resolver in its default executor, whose threads are waited
+for at the end of the program: a resolver that does not answer would hold the
+user's prompt for half a minute. A daemon thread per question does not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import socket
+import threading
+
+
+def is_address(host: str) -> bool:
+    """Whether ``host`` is an IP address already."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+async def resolve(host: str, port: int = 0, *, kind: int = socket.SOCK_STREAM) -> list[tuple[int, str]]:
+    """Return ``(family, address)`` pairs for a host, in the system's order of preference.
+
+    Raises `OSError` when the name is not known.
+    """
+    if is_address(host):
+        version = ipaddress.ip_address(host).version
+        return [(socket.AF_INET6 if version == 6 else socket.AF_INET, host)]
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[list[tuple[int, str]]] = loop.create_future()
+
+    def settle(result: list[tuple[int, str]] | OSError) -> None:
+        if not answer.done():
+            if isinstance(result, OSError):
+                answer.set_exception(result)
+            else:
+                answer.set_result(result)
+
+    def ask() -> None:
+        result: list[tuple[int, str]] | OSError
+        try:
+            found = socket.getaddrinfo(host, port, type=kind)
+            result = list(dict.fromkeys((int(f), str(a[0])) for f, _, _, _, a in found))
+        except (OSError, UnicodeError) as exc:
+            result = exc if isinstance(exc, OSError) else OSError(f"{host!r} is not a host name")
+        with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile: nobody asks any more
+            loop.call_soon_threadsafe(settle, result)
+
+    threading.Thread(target=ask, name="resolve", daemon=True).start()
+    return await answer

@@ -1,0 +1,177 @@
+"""The HTTP handlers of a switchboard: the shell around `Mailboxes`.
+
+They give the core frames and the time, and do what its effects say.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+import time
+from collections.abc import Iterable
+
+import msgspec
+from aiohttp import web
+
+from tincan.switchboard import frames
+from tincan.switchboard.connection import Connection, new_websocket
+from tincan.switchboard.frames import ErrorCode
+from tincan.switchboard.gate import Gate, peer_address
+from tincan.switchboard.limits import Limiter, address_key
+from tincan.switchboard.mailboxes import Effect, HangUp, Mailboxes
+from tincan.switchboard.metrics import CONTENT_TYPE, Metrics
+from tincan.switchboard.settings import SwitchboardSettings
+from tincan.switchboard.turn import turn_login
+
+STOP_TIMEOUT = 4.0
+"""Seconds that cans get to take their ``closing``; the whole stop takes less than 5 s."""
+
+
+class Switchboard:
+    """Everything one server knows, and its HTTP handlers."""
+
+    def __init__(self, settings: SwitchboardSettings) -> None:
+        self._settings = settings
+        self._metrics = Metrics()
+        self._mailboxes = Mailboxes(random.SystemRandom(), limits=settings.mailboxes, metrics=self._metrics)
+        self._connections: dict[int, Connection] = {}
+        self._numbers = itertools.count()
+        self._expiry: asyncio.TimerHandle | None = None
+        self._stopping = False
+        self._empty = asyncio.Event()
+        self._empty.set()
+        self.limiter = Limiter(settings.rates)
+
+    def application(self) -> web.Application:
+        """Return the routes."""
+        app = web.Application()
+        app.router.add_get("/v1", self._websocket)
+        app.router.add_get("/healthz", self._healthz)
+        app.router.add_get("/metrics", self._render_metrics)
+        return app
+
+    async def stop(self) -> None:
+        """Tell every can ``closing`` and wait until they have heard, for at most `STOP_TIMEOUT`."""
+        self._stopping = True
+        for connection in list(self._connections.values()):
+            connection.refuse(ErrorCode.CLOSING, "This switchboard is being stopped.")
+        try:
+            async with asyncio.timeout(STOP_TIMEOUT):
+                await self._empty.wait()
+        except TimeoutError:
+            for connection in self._connections.values():
+                connection.abort()
+        if self._expiry is not None:
+            self._expiry.cancel()
+
+    # -- handlers --
+
+    async def _websocket(self, request: web.Request) -> web.StreamResponse:
+        websocket = new_websocket()
+        await websocket.prepare(request)
+        transport = request.transport
+        if transport is None:
+            return websocket
+        gate = transport.get_protocol()
+        if isinstance(gate, Gate):
+            gate.passed()
+        address = self._address(request, transport)
+        connection = Connection(
+            next(self._numbers), address, websocket, transport, self._metrics, self._settings.handshake
+        )
+        admitted = self._admit(connection)
+        self._connections[connection.number] = connection
+        self._empty.clear()
+        self._metrics.connections = len(self._connections)
+        try:
+            await connection.run(
+                lambda frame: self._receive(connection, frame),
+                lambda: self.limiter.allow_frame(address, _now()),
+            )
+        finally:
+            if admitted:
+                self.limiter.disconnect(address)
+            self._mailboxes.disconnected(connection.number)
+            del self._connections[connection.number]
+            self._metrics.connections = len(self._connections)
+            if not self._connections:
+                self._empty.set()
+        return websocket
+
+    async def _healthz(self, request: web.Request) -> web.Response:
+        return _short(web.Response(text="ok\n"))
+
+    async def _render_metrics(self, request: web.Request) -> web.Response:
+        return _short(web.Response(text=self._metrics.render(), headers={"Content-Type": CONTENT_TYPE}))
+
+    def _admit(self, connection: Connection) -> bool:
+        """Count the connection for its address, or refuse it."""
+        if self._stopping:
+            connection.refuse(ErrorCode.CLOSING, "This switchboard is being stopped.")
+        elif len(self._connections) >= self._settings.connections:
+            connection.refuse(
+                ErrorCode.FULL, "This switchboard is full. Try again later, or use another one."
+            )
+        elif not self.limiter.connect(connection.address, _now()):
+            connection.refuse(ErrorCode.RATE, "Too many connections come from this address.")
+        else:
+            return True
+        return False
+
+    def _address(self, request: web.Request, transport: asyncio.Transport) -> str:
+        if self._settings.trust_forwarded:
+            # The last entry is the one that our own proxy wrote; those before
+            # it are what the client claimed.
+            claimed = ",".join(request.headers.getall("X-Forwarded-For", [])).rpartition(",")[2].strip()
+            if claimed:
+                return address_key(claimed)
+        return peer_address(transport)
+
+    # -- the core --
+
+    def _receive(self, connection: Connection, frame: frames.ClientFrame) -> None:
+        now = _now()
+        if isinstance(frame, frames.Open) and not self.limiter.allow_open(connection.address, now):
+            connection.refuse(ErrorCode.RATE, "Too many meetings are opened from this address.")
+            return
+        self._apply(self._mailboxes.receive(connection.number, frame, address=connection.address, now=now))
+        self._arm()
+
+    def _apply(self, effects: Iterable[Effect]) -> None:
+        for number, what in effects:
+            connection = self._connections[number]
+            if isinstance(what, HangUp):
+                connection.hang_up()
+            elif isinstance(what, frames.Opened):
+                connection.push(self._with_servers(what))
+            else:
+                connection.push(what)
+
+    def _with_servers(self, opened: frames.Opened) -> frames.Opened:
+        settings = self._settings
+        turn = None
+        if settings.turn_urls and settings.turn_secret:
+            login = turn_login(settings.turn_secret, now=int(time.time()), ttl=settings.turn_ttl)
+            turn = frames.TurnServer(settings.turn_urls, *login, settings.turn_ttl)
+        return msgspec.structs.replace(opened, stun=settings.stun, turn=turn)
+
+    def _arm(self) -> None:
+        deadline = self._mailboxes.next_deadline()
+        if self._expiry is None and deadline is not None:
+            self._expiry = asyncio.get_running_loop().call_at(deadline, self._on_deadline)
+
+    def _on_deadline(self) -> None:
+        self._expiry = None
+        self._apply(self._mailboxes.expire(_now()))
+        self._arm()
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _short(response: web.Response) -> web.Response:
+    """One request, one connection: idle ones would only be in the way."""
+    response.force_close()
+    return response

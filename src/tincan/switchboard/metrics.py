@@ -1,0 +1,68 @@
+"""What a switchboard tells its operator: counts, and nothing but counts.
+
+No address, code, nameplate or token gets in here, so none gets out.
+"""
+
+from __future__ import annotations
+
+import collections
+from dataclasses import dataclass, field
+
+from tincan.switchboard.frames import ErrorCode
+
+CONTENT_TYPE = "text/plain; version=0.0.4"
+
+
+@dataclass(slots=True)
+class Metrics:
+    """Counters since the start, and two gauges. Whoever does a thing counts it here."""
+
+    connections: int = 0
+    mailboxes: int = 0
+    opened: int = 0
+    completed: int = 0
+    expired: int = 0
+    messages: int = 0
+    bytes: int = 0
+    rate_limited: int = 0
+    dropped: int = 0
+    errors: collections.Counter[ErrorCode] = field(default_factory=collections.Counter)
+
+    def error(self, code: ErrorCode) -> None:
+        """Count an error that a can was told."""
+        self.errors[code] += 1
+        if code is ErrorCode.RATE:
+            self.rate_limited += 1
+
+    def render(self) -> str:
+        """Return everything in Prometheus' text format, 0.0.4."""
+        rows = [
+            ("connections", "gauge", "Cans connected now.", self.connections),
+            ("mailboxes_open", "gauge", "Mailboxes that exist now.", self.mailboxes),
+            ("opened_total", "counter", "Sides of mailboxes that were opened.", self.opened),
+            (
+                "meetings_completed_total",
+                "counter",
+                "Mailboxes that both sides were done with.",
+                self.completed,
+            ),
+            ("expired_total", "counter", "Mailboxes that reached their age.", self.expired),
+            ("messages_total", "counter", "Messages taken in.", self.messages),
+            ("message_bytes_total", "counter", "Bytes in these messages.", self.bytes),
+            ("rate_limited_total", "counter", "Refusals for asking too much.", self.rate_limited),
+            ("dropped_total", "counter", "Connections dropped because their can did not read.", self.dropped),
+        ]
+        lines = []
+        for name, kind, text, value in rows:
+            lines += _head(name, kind, text)
+            lines.append(f"tincan_switchboard_{name} {value}")
+        lines += _head("errors_total", "counter", "Errors that cans were told, by code.")
+        lines += [
+            f'tincan_switchboard_errors_total{{code="{code.value}"}} {self.errors[code]}'
+            for code in ErrorCode
+        ]
+        return "\n".join(lines) + "\n"
+
+
+def _head(name: str, kind: str, text: str) -> list[str]:
+    return [f"# HELP tincan_switchboard_{name} {text}", f"# TYPE tincan_switchboard_{name} {kind}"]
