@@ -19,7 +19,7 @@ from lab.namespaces import LabError
 from lab.processes import Process
 
 if TYPE_CHECKING:
-    from lab.netlab import Host
+    from lab.hosts import Host
 
 PORT = 3478
 TLS_PORT = 5349

@@ -90,8 +90,9 @@ class Namespace:
     def __init__(self, name: str) -> None:
         self.name = name
         self.files = FILES / name
-        _check(["ip", "netns", "add", name], subprocess.run, None)
-        # Duplicate address detection would keep every IPv6 address unusable for a second or two.
+        _execute(["ip", "netns", "add", name])
+        # Duplicate address detection would keep every IPv6 address unusable for a second or two. Switched off here
+        # and not per address (nodad), so that "tentative" still shows until an address is truly usable.
         dad = {f"net.ipv6.conf.{which}.accept_dad": 0 for which in ("all", "default")}
         self.sysctl(dad | {"net.ipv6.conf.default.dad_transmits": 0})
         self.ip(["link set lo up"])
@@ -111,13 +112,13 @@ class Namespace:
         """Open a socket inside, usable from here."""
         return self.call(socket.socket, family, kind)
 
-    def ip(self, lines: Sequence[str]) -> None:
-        """Run `ip` once for all these lines."""
-        _check(["ip", "-batch", "-"], functools.partial(self.call, subprocess.run), "\n".join(lines) + "\n")
+    def ip(self, lines: Sequence[str]) -> str:
+        """Run `ip` once for all these lines; returns what they show."""
+        return self.call(_execute, ["ip", "-details", "-batch", "-"], "\n".join(lines) + "\n")
 
     def nft(self, rules: str) -> None:
         """Load a ruleset, all of it or nothing."""
-        _check(["nft", "-f", "-"], functools.partial(self.call, subprocess.run), rules)
+        self.call(_execute, ["nft", "-f", "-"], rules)
 
     def sysctl(self, values: Mapping[str, int]) -> None:
         """Set kernel parameters of this namespace."""
@@ -141,10 +142,11 @@ class Namespace:
         return ["ip", "netns", "exec", self.name, *command]
 
 
-def _check(argv: list[str], run: Callable[..., subprocess.CompletedProcess[str]], text: str | None) -> None:
-    done = run(argv, input=text, capture_output=True, text=True)
+def _execute(argv: list[str], text: str = "") -> str:
+    done = subprocess.run(argv, input=text, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise LabError(f"{' '.join(argv)}: {done.stderr.strip()}\n{text or ''}")
+        raise LabError(f"{' '.join(argv)}: {done.stderr.strip()}\n{text}")
+    return done.stdout
 
 
 def _in_thread(function: Callable[[], T]) -> T:

@@ -15,253 +15,31 @@ address is answered "host unreachable" at once. Needs Linux, root, `ip` and `nft
 
 from __future__ import annotations
 
-import dataclasses
-import ipaddress
-import os
-import socket
-import subprocess
-from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import IO, Any, Literal, ParamSpec, Self, TypeVar
+from typing import Self
 
 from lab.coturn import TurnServer, start_coturn
-from lab.namespaces import LabError, Namespace, Registry, root_available
-from lab.nat import INSIDE, OUTSIDE, Cable, NatKind, NatRules, black_hole_rules, switch_rules
+from lab.hosts import Family, Host, Network, Router
+from lab.namespaces import LabError, Registry, root_available
+from lab.nat import NatKind, NatRules
 from lab.processes import Process, WaitTimeout
 
 __all__ = [
-    "Family", "Host", "Lab", "LabError", "NatKind", "Network", "Process", "Router", "TurnServer", "WaitTimeout",
+    "Family",
+    "Host",
+    "Lab",
+    "LabError",
+    "NatKind",
+    "Network",
+    "Process",
+    "Router",
+    "TurnServer",
+    "WaitTimeout",
     "root_available",
-]  # fmt: skip
-
-P = ParamSpec("P")
-T = TypeVar("T")
-
-Family = Literal["ipv4", "ipv6", "dual"]
+]
 
 INTERNET_4 = "203.0.113.0/24"
 INTERNET_6 = "2001:db8:113::/64"
-EVERYWHERE = {4: "0.0.0.0/0", 6: "::/0"}
-
-
-class Network:
-    """A switch with hosts plugged into it, and a gateway at its first address if it has one."""
-
-    def __init__(
-        self,
-        lab: Lab,
-        namespace: Namespace,
-        bridge: str,
-        prefixes: Sequence[str],
-        *,
-        gateway: bool,
-        multicast: bool = True,
-    ) -> None:
-        self.lab = lab
-        self.prefixes = [ipaddress.ip_network(prefix) for prefix in prefixes]
-        self.multicast = multicast
-        self._namespace = namespace
-        self._bridge = bridge
-        self._gateway = gateway
-        self._cables: list[Cable] = []
-        self._next_host = 2  # 1 is the gateway
-        # A bridge without an address of its own takes a new one with every port, and the neighbours go stale.
-        setup = [f"link add {bridge} address 02:00:00:00:00:01 type bridge mcast_snooping 0"]
-        if gateway:
-            setup += [
-                f"addr add {prefix[1]}/{prefix.prefixlen} dev {bridge}{' nodad' * (prefix.version == 6)}"
-                for prefix in self.prefixes
-            ]
-        namespace.ip([*setup, f"link set {bridge} up"])
-        if not multicast:
-            self.apply_cables()
-
-    def host(self, name: str = "", *, address: str | None = None, family: Family = "dual") -> Host:
-        """Make a host here, with the next free address or the given one."""
-        host = Host(self.lab, name)
-        host.join(self, address=address, family=family)
-        return host
-
-    def plug_in(
-        self, namespace: Namespace, interface: str, address: str | None, family: Family
-    ) -> tuple[Cable, list[str]]:
-        """Connect a namespace to the switch; returns the cable and the addresses given to it."""
-        chosen = self._choose(address, family)
-        cable = Cable(f"port{len(self._cables) + 1}")
-        self._cables.append(cable)
-        namespace.ip(
-            [f"link add {interface} type veth peer name {cable.port} netns {self._namespace.name}"],
-        )
-        self._namespace.ip([f"link set {cable.port} master {self._bridge} up"])
-        lines = [f"link set {interface} up"]
-        for prefix, own in chosen:
-            nodad = " nodad" * (prefix.version == 6)
-            lines.append(f"addr add {own}/{prefix.prefixlen} dev {interface}{nodad}")
-            if self._gateway:
-                lines.append(f"route add {EVERYWHERE[prefix.version]} via {prefix[1]} dev {interface}")
-            elif prefix.version == 4:  # without a default route multicast needs one of its own
-                lines.append(f"route add 224.0.0.0/4 dev {interface}")
-        namespace.ip(lines)
-        return cable, [str(own) for _, own in chosen]
-
-    def apply_cables(self) -> None:
-        """Make the switch treat its cables as they are now described."""
-        self._namespace.nft(switch_rules(self._cables, self.multicast))
-
-    def _choose(self, address: str | None, family: Family) -> list[tuple[Any, Any]]:
-        number, self._next_host = self._next_host, self._next_host + 1
-        wanted = [prefix for prefix in self.prefixes if family in ("dual", f"ipv{prefix.version}")]
-        if not wanted:
-            raise LabError(f"this network has no {family}")
-        given = ipaddress.ip_address(address) if address else None
-        if given is not None and not any(given in prefix for prefix in wanted):
-            raise LabError(f"{given} is not of this network")
-        return [
-            (prefix, given if given is not None and given in prefix else prefix[number]) for prefix in wanted
-        ]
-
-
-class Host:
-    """A machine: a namespace with its loopback up, and whatever it has been plugged into."""
-
-    def __init__(self, lab: Lab, name: str = "", stem: str = "host") -> None:
-        self.lab = lab
-        self.name = name or lab.registry.unused_label(stem)
-        self.namespace = lab.registry.namespace(self.name)
-        self.addresses: list[str] = []
-        self._plugs: list[tuple[Network, Cable]] = []
-        self._names: dict[str, Sequence[str]] = {}
-        lab.hosts.append(self)
-
-    @property
-    def address(self) -> str:
-        """The first IPv4 address, or the first address where there is no IPv4."""
-        ordered = sorted(self.addresses, key=lambda address: ":" in address)
-        if not ordered:
-            raise LabError(f"{self.name} has no address but loopback")
-        return ordered[0]
-
-    @property
-    def address6(self) -> str:
-        """The first IPv6 address."""
-        return next(address for address in self.addresses if ":" in address)
-
-    def join(
-        self, network: Network, *, interface: str = "", address: str | None = None, family: Family = "dual"
-    ) -> None:
-        """Plug this host into one more network."""
-        interface = interface or f"eth{len(self._plugs)}"
-        cable, addresses = network.plug_in(self.namespace, interface, address, family)
-        self._plugs.append((network, cable))
-        self.addresses += addresses
-
-    def start(
-        self,
-        argv: Sequence[str | os.PathLike[str]],
-        *,
-        stdin: int | IO[bytes] = subprocess.PIPE,
-        stdout: int | IO[bytes] = subprocess.PIPE,
-        env: Mapping[str, str] | None = None,
-        cwd: str | os.PathLike[str] | None = None,
-    ) -> Process:
-        """Start a program here; `env` is added to the environment."""
-        process = Process(self.namespace, argv, stdin=stdin, stdout=stdout, env=env, cwd=cwd)
-        self.lab.processes.append(process)
-        return process
-
-    def run(
-        self,
-        argv: Sequence[str | os.PathLike[str]],
-        *,
-        input: str | None = None,  # as subprocess.run() calls it
-        env: Mapping[str, str] | None = None,
-        timeout: float = 30,
-    ) -> subprocess.CompletedProcess[str]:
-        """Run a program here to its end; the caller looks at the exit status."""
-        process = self.start(argv, env=env)
-        if input is not None:
-            process.write(input)
-        process.close_stdin()
-        status = process.wait(timeout)
-        return subprocess.CompletedProcess(process.argv, status, process.stdout, process.stderr)
-
-    def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a Python function in a thread on this host: `host.call(asyncio.run, client())`.
-
-        The network is this host's; the files are the machine's, so `names` do not count here.
-        """
-        return self.namespace.call(function, *args, **kwargs)
-
-    def socket(
-        self,
-        kind: int = socket.SOCK_DGRAM,
-        *,
-        family: int = socket.AF_INET,
-        port: int = 0,
-        timeout: float = 5,
-    ) -> socket.socket:
-        """Open a socket on this host, bound to a port on all addresses."""
-        sock = self.namespace.socket(family, kind)
-        sock.settimeout(timeout)
-        if kind == socket.SOCK_STREAM:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind(("", port))
-        return sock
-
-    def names(self, entries: Mapping[str, str | Sequence[str]]) -> None:
-        """Fix what names mean to the programs on this host; added to what was fixed before.
-
-        Any other name fails at once, since nobody listens where the resolver is pointed.
-        """
-        self._names |= {
-            name: [value] if isinstance(value, str) else list(value) for name, value in entries.items()
-        }
-        lines = ["127.0.0.1 localhost", "::1 localhost"]
-        lines += [f"{address} {name}" for name, addresses in self._names.items() for address in addresses]
-        self.namespace.write_file("hosts", "\n".join(lines) + "\n")
-        if os.path.exists("/etc/resolv.conf"):
-            self.namespace.write_file("resolv.conf", "nameserver 127.0.0.1\n")
-
-    def unplug(self) -> None:
-        """Swallow everything from and to this host from now on, silently."""
-        self._impair(plugged=False)
-
-    def plug(self) -> None:
-        """Undo `unplug`."""
-        self._impair(plugged=True)
-
-    def lose(self, percent: int) -> None:
-        """Lose this share of the packets from and to this host, each way; 0 loses none."""
-        self._impair(loss_percent=percent)
-
-    def _impair(self, **changes: Any) -> None:
-        for network, cable in self._plugs:
-            for field, value in changes.items():
-                setattr(cable, field, value)
-            network.apply_cables()
-
-
-class Router(Host):
-    """A home router: one address outside, a private network inside, address translation between."""
-
-    def __init__(
-        self, lab: Lab, name: str, outside: Network, inside: str, rules: Callable[[str], NatRules]
-    ) -> None:
-        super().__init__(lab, name, "nat")
-        self.join(outside, interface=OUTSIDE, family="ipv4")
-        self.network = Network(lab, self.namespace, INSIDE, [inside], gateway=True)
-        self.rules = rules(self.address)
-        self.namespace.sysctl({"net.ipv4.ip_forward": 1})
-        self.namespace.nft(self.rules.render())
-
-    def host(self, name: str = "", *, address: str | None = None) -> Host:
-        """Make a host behind this router."""
-        return self.network.host(name, address=address)
-
-    def block_udp(self, blocked: bool = True) -> None:
-        """Stop forwarding UDP, or begin again; translations forget everything."""
-        self.rules = dataclasses.replace(self.rules, udp_blocked=blocked)
-        self.namespace.nft("flush ruleset\n" + self.rules.render())
 
 
 class Lab:
@@ -286,10 +64,10 @@ class Lab:
     def close(self) -> None:
         """Kill the programs and remove the namespaces."""
         try:
+            self.registry.close()  # kills first, so that nobody keeps a pipe open below
+        finally:
             for process in self.processes:
                 process.close()
-        finally:
-            self.registry.close()
 
     @property
     def internet(self) -> Network:
@@ -353,7 +131,7 @@ class Lab:
 
     def black_hole(self, host: Host, port: int) -> tuple[str, int]:
         """Make a port of a host swallow UDP and TCP silently; returns its address and port."""
-        host.namespace.nft(black_hole_rules(port))
+        host.swallow(port)
         return host.address, port
 
     def coturn(

@@ -105,14 +105,14 @@ class _Dial:
 
     async def run(self, phrase: Phrase | None) -> Link:
         """Return the link, once it stands."""
-        from tincan.meet.meeting import meet  # noqa: PLC0415 - loads the cryptography; the stack loads beside it
+        from tincan.meet.meeting import meet  # loads the cryptography; the stack loads beside it
 
         boards = self._boards()
         if phrase is None:
             phrase = await self._generate(boards)
         places: list[Place] = list(boards)
         if self._settings.lan:
-            from tincan.meet.places.lan import LanPlace  # noqa: PLC0415
+            from tincan.meet.places.lan import LanPlace
 
             places.append(LanPlace(self._group, self._hear))
         keys = await self._keys(phrase)
@@ -154,7 +154,7 @@ class _Dial:
     def _boards(self) -> list[SwitchboardPlace]:
         if not self._settings.switchboards:
             return []
-        from tincan.meet.places.switchboard import SwitchboardPlace  # noqa: PLC0415
+        from tincan.meet.places.switchboard import SwitchboardPlace
 
         return [SwitchboardPlace(url, self._group, self._hear) for url in self._settings.switchboards]
 
@@ -186,21 +186,21 @@ class _Dial:
     async def _load(self) -> WebRtcLink:
         """Load the stack in a thread, gather host candidates, and ask the servers we know."""
         await asyncio.to_thread(__import__, "tincan.link.webrtc")
-        from tincan.link.webrtc import WebRtcLink  # noqa: PLC0415 - loaded just now
+        from tincan.link.webrtc import WebRtcLink  # loaded just now
 
         link = WebRtcLink(self._side, relay_only=self._settings.relay_only)
         await link.gather(self._found)
         return link
 
     def _found(self, candidate: Candidate) -> None:
-        from tincan.link.description import MAX_CANDIDATES  # noqa: PLC0415
+        from tincan.link.description import MAX_CANDIDATES
 
         if len(self._candidates) < MAX_CANDIDATES:
             self._candidates.append(candidate)
             self._news.set()
 
     async def _describe(self) -> bytes:
-        from tincan.link.description import encode  # noqa: PLC0415
+        from tincan.link.description import encode
 
         link = await asyncio.shield(self._loading)
         self._told = len(self._candidates)
@@ -214,7 +214,7 @@ class _Dial:
 
     async def _trickle(self, line: Line) -> None:
         """Send candidates found after the description, and say when there are no more."""
-        from tincan.link.description import MoreCandidates, encode  # noqa: PLC0415
+        from tincan.link.description import MoreCandidates, encode
 
         with contextlib.suppress(TinCanError):  # a place that is gone carries no more candidates
             while not self._complete:
@@ -239,7 +239,7 @@ class _Dial:
     # -- the link ---------------------------------------------------------------------
 
     async def _connect(self, line: Line) -> WebRtcLink:
-        from tincan.link.description import Description, decode  # noqa: PLC0415
+        from tincan.link.description import Description, decode
 
         link = await asyncio.shield(self._loading)
         remote = decode(line.first)
@@ -259,7 +259,7 @@ class _Dial:
 
     async def _hear_candidates(self, line: Line, link: WebRtcLink, remote: Description) -> None:
         """Give the peer's candidates to ICE, those of the description and those that trickle in."""
-        from tincan.link.description import (  # noqa: PLC0415
+        from tincan.link.description import (
             MAX_CANDIDATES,
             MoreCandidates,
             acceptable,

@@ -175,13 +175,13 @@ class MemoryLink:
         """See `Link.close`."""
         self._end_both(CloseReason.PEER)
 
-    def vanish(self) -> None:
-        """Let this end die without a word: the peer's link ends with ``LOST``.
+    def vanish(self, seen: CloseReason = CloseReason.LOST) -> None:
+        """Let this end die without a word: the peer's link ends with ``LOST``, or what it is to see.
 
         What this end sent before can still be received there. No time passes
         before the peer notices, so that tests need not wait.
         """
-        self._end_both(CloseReason.LOST)
+        self._end_both(seen)
 
     def _make_channel(self, label: str) -> tuple[MemoryChannel, MemoryChannel]:
         if self._peer is None:

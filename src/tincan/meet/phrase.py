@@ -147,9 +147,9 @@ def derive(phrase: Phrase) -> StringKeys:
     if phrase.nameplate is not None:
         secret = phrase.text.split("-", 1)[1]
         return StringKeys(nameplate_code(phrase.nameplate), b"tin-can/1 words " + secret.encode())
-    from cryptography.hazmat.primitives.hashes import SHA256  # noqa: PLC0415 - only chosen phrases need it
-    from cryptography.hazmat.primitives.kdf.argon2 import Argon2id  # noqa: PLC0415
-    from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand  # noqa: PLC0415
+    from cryptography.hazmat.primitives.hashes import SHA256  # only chosen phrases need it
+    from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
+    from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
     root = Argon2id(
         salt=CHOSEN_SALT,

@@ -33,7 +33,7 @@ def interfaces() -> list[Interface]:
 
     Link-local IPv6 addresses need a zone, which has no meaning to a peer.
     """
-    import ifaddr  # noqa: PLC0415 - 5 ms that help and completion do not need
+    import ifaddr  # 5 ms that help and completion do not need
 
     found = []
     for adapter in ifaddr.get_adapters():

@@ -51,8 +51,9 @@ async def serve(
     await runner.setup()
     http = cast(web.Server, runner.server)  # there is one after setup
     limiter = None if settings.trust_forwarded else switchboard.limiter
+    discreet = _WithoutDetails()
     for log in (_http_log, _websocket_log):
-        log.addFilter(_without_details)
+        log.addFilter(discreet)
     servers: list[asyncio.Server] = []
     try:
         for listening in sockets:
@@ -72,7 +73,7 @@ async def serve(
         for listening in sockets:
             listening.close()
         for log in (_http_log, _websocket_log):
-            log.removeFilter(_without_details)
+            log.removeFilter(discreet)
 
 
 def run(settings: SwitchboardSettings, on_ready: Callable[[str], None]) -> None:
@@ -97,18 +98,20 @@ async def _until_signal(settings: SwitchboardSettings, on_ready: Callable[[str],
     await serve(settings, ready=on_ready, stop=stop)
 
 
-def _without_details(record: logging.LogRecord) -> bool:
-    """Reduce what the HTTP library logs to the kind of the event: its texts quote addresses and requests."""
-    kind = record.exc_info[0] if record.exc_info else None
-    record.msg = "HTTP: " + (kind.__name__ if kind is not None else record.levelname.lower())
-    record.args = ()
-    record.exc_info = None
-    return True
+class _WithoutDetails(logging.Filter):
+    """Reduces what the HTTP library logs to the kind of the event: its texts quote addresses and requests."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        kind = record.exc_info[0] if record.exc_info else None
+        record.msg = "HTTP: " + (kind.__name__ if kind is not None else record.levelname.lower())
+        record.args = ()
+        record.exc_info = None
+        return True
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     try:
-        import uvloop  # noqa: PLC0415 - not for every system
+        import uvloop  # not for every system
     except ImportError:
         return None
     return uvloop.new_event_loop
@@ -116,7 +119,7 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 def _raise_file_limit() -> None:
     try:
-        import resource  # noqa: PLC0415 - not on Windows
+        import resource  # not on Windows
     except ImportError:
         return
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

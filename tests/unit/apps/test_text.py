@@ -5,10 +5,12 @@ from __future__ import annotations
 import unicodedata
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tincan.apps.text import MAX_MARKS, MAX_NAME, visible, visible_name
+
+patient = settings(deadline=None)  # a busy machine is not a bug
 
 FAMILY = "\U0001f468\u200d\U0001f469\u200d\U0001f467"
 PILOT = "\U0001f468\U0001f3fd\u200d\u2708\ufe0f"
@@ -120,6 +122,7 @@ texts = st.text(
 )
 
 
+@patient
 @given(texts, st.booleans())
 @example("\U0001f468\u200d\ue000", False)
 def test_nothing_hidden_comes_out(text: str, multiline: bool) -> None:
@@ -134,6 +137,7 @@ def test_nothing_hidden_comes_out(text: str, multiline: bool) -> None:
             assert unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 
 
+@patient
 @given(texts)
 def test_marks_never_flood(text: str) -> None:
     run = 0
@@ -142,6 +146,7 @@ def test_marks_never_flood(text: str) -> None:
         assert run <= MAX_MARKS + 1  # a variation selector is a mark by category
 
 
+@patient
 @given(
     st.text(
         st.characters(
@@ -155,12 +160,14 @@ def test_printable_text_is_unchanged(text: str) -> None:
     assert visible(text, multiline=True) == text
 
 
+@patient
 @given(texts, st.booleans())
 def test_making_visible_twice_changes_nothing(text: str, multiline: bool) -> None:
     once = visible(text, multiline=multiline)
     assert visible(once, multiline=multiline) == once
 
 
+@patient
 @given(texts)
 def test_names_are_short_visible_and_stable(text: str) -> None:
     name = visible_name(text)
@@ -169,6 +176,7 @@ def test_names_are_short_visible_and_stable(text: str) -> None:
     assert visible_name(name) == name
 
 
+@patient
 @given(texts)
 def test_the_length_stays_bounded(text: str) -> None:
     assert len(visible(text)) <= 10 * len(text)

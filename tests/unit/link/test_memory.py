@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from unit.link.contract import LinkContract
 
 from tincan.link.interface import ChannelClosed, CloseReason, Link, LinkStatus, Path
 from tincan.link.memory import MemoryLink
+from unit.link.contract import LinkContract
 
 
 class TestMemoryLink(LinkContract):

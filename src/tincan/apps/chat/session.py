@@ -131,7 +131,8 @@ class ChatSession:
         Waits until the peer has acknowledged everything, says goodbye, and
         goes on taking and acknowledging the peer's messages until it has said
         goodbye too. Keep reading `events` meanwhile. ``deadline``, in the
-        running loop's time, ends all waiting; `Closed` tells what was left.
+        running loop's time, ends all waiting but that for the bye itself to
+        leave (`LAST_WORDS`); `Closed` tells what was left undelivered.
         """
         try:
             async with asyncio.timeout_at(deadline):

@@ -127,7 +127,7 @@ class ServedMailbox:
 
     async def announce(self) -> None:
         """Announce the port by mDNS until cancelled; say once when that is refused here."""
-        from tincan.meet.places.mdns import announcing  # noqa: PLC0415 - zeroconf costs 90 ms
+        from tincan.meet.places.mdns import announcing  # zeroconf costs 90 ms
 
         try:
             async with announcing(lan_tag(self._code), self._port):
@@ -267,7 +267,7 @@ async def _look_on_loopback(code: str, found: _Found) -> None:
 
 async def _look_by_mdns(code: str, found: _Found, tell: Tell) -> None:
     await asyncio.to_thread(__import__, "tincan.meet.places.mdns")  # 90 ms that the switchboard need not wait for
-    from tincan.meet.places.mdns import asking  # noqa: PLC0415
+    from tincan.meet.places.mdns import asking
 
     try:
         async with asking(lan_tag(code), ASK_FOR) as answers:

@@ -222,8 +222,8 @@ class SwitchboardMailbox:
             self._end(exc)
 
     async def _try_once(self) -> None:
-        from websockets.asyncio.client import connect  # noqa: PLC0415 - 70 ms that a LAN does not need
-        from websockets.exceptions import InvalidHandshake, WebSocketException  # noqa: PLC0415
+        from websockets.asyncio.client import connect  # 70 ms that a LAN does not need
+        from websockets.exceptions import InvalidHandshake, WebSocketException
 
         try:
             async with connect(
@@ -252,8 +252,8 @@ class SwitchboardMailbox:
 
     async def _address(self) -> dict[str, Any]:
         """Resolve the name ourselves (see `tincan.nat.resolve`), unless a proxy will do it."""
-        from websockets.proxy import get_proxy  # noqa: PLC0415
-        from websockets.uri import parse_uri  # noqa: PLC0415
+        from websockets.proxy import get_proxy
+        from websockets.uri import parse_uri
 
         uri = parse_uri(self._url)
         if get_proxy(uri) is not None:
@@ -331,7 +331,7 @@ class SwitchboardMailbox:
             self._first.set_result(None)
 
     def _take_nameplate(self, text: str) -> None:
-        from tincan.meet.nameplate import nameplate_code  # noqa: PLC0415
+        from tincan.meet.nameplate import nameplate_code
 
         if not (text.isascii() and text.isdecimal() and len(text) <= 8 and not text.startswith("0")):
             raise _NotASwitchboard
@@ -351,7 +351,7 @@ class SwitchboardMailbox:
             raise _NotASwitchboard from None
 
     async def _put(self, socket: Any, seq: int) -> None:
-        from websockets.exceptions import ConnectionClosed  # noqa: PLC0415
+        from websockets.exceptions import ConnectionClosed
 
         body = base64.b64encode(self._sent[seq]).decode()
         with contextlib.suppress(ConnectionClosed):  # sent again after the reconnection

@@ -1,0 +1,179 @@
+"""``attach-string`` and ``tap``: text chat over a string."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Coroutine
+from typing import Any
+
+import click
+
+from tincan.apps.chat import ChatSession, Closed
+from tincan.cli.lines import Lines, Terminal, first_line, piped
+from tincan.cli.logs import set_up_logging
+from tincan.cli.main import STARTED
+from tincan.cli.options import MeetingOptions, find_phrase, meeting_options
+from tincan.cli.output import JsonOutput, Output, TerminalOutput, route
+from tincan.cli.runner import run_async
+from tincan.errors import TinCanError, UsageError
+from tincan.link.dial import tie_string
+from tincan.link.interface import ChannelClosed, Link
+from tincan.meet.events import Waiting
+from tincan.meet.mailbox import Side
+from tincan.meet.phrase import Phrase, describe_strength, looks_mistyped, parse
+
+GOODBYE = 30.0
+"""Seconds to get what was typed delivered after the end of stdin."""
+
+PATH_INTERVAL = 1.0
+"""Seconds between looks at the route."""
+
+_PHRASE_HELP = (
+    "A phrase on the command line is visible in the process list and stays in the shell's history; "
+    "the prompt, --phrase-file and TIN_CAN_PHRASE are the quiet ways."
+)
+
+
+@click.command(epilog=_PHRASE_HELP)
+@click.argument("phrase", required=False)
+@meeting_options
+def attach_string(phrase: str | None, options: MeetingOptions) -> int:
+    """Create a string and wait for the other can; then chat.
+
+    Without PHRASE one is made up and shown: tell it to the other one.
+    """
+    return _chat(Side.ATTACH, find_phrase(phrase, options, first_line), options)
+
+
+@click.command(epilog=_PHRASE_HELP)
+@click.argument("phrase", required=False)
+@meeting_options
+def tap(phrase: str | None, options: MeetingOptions) -> int:
+    """Join the string that the other can has attached; then chat.
+
+    Without PHRASE it is asked for.
+    """
+    found = find_phrase(phrase, options, first_line)
+    if found is None:
+        if not options.terminal:
+            raise UsageError("tap needs a phrase: give it as argument, by --phrase-file or in TIN_CAN_PHRASE.")
+        found = parse(input("Phrase: "))
+    return _chat(Side.TAP, found, options)
+
+
+def _chat(side: Side, phrase: Phrase | None, options: MeetingOptions) -> int:
+    set_up_logging(options.verbose, options.log_file)
+    if options.terminal:
+        terminal = Terminal("> ")
+        output: Output = TerminalOutput(terminal.show, quiet=options.quiet)
+        try:
+            return _run(_talk(side, phrase, options, output, Lines(terminal.lines)), output)
+        finally:
+            terminal.restore()
+    output = JsonOutput(quiet=options.quiet) if options.json else Output(quiet=options.quiet)
+    return _run(_talk(side, phrase, options, output, Lines(piped)), output)
+
+
+def _run(talk: Coroutine[Any, Any, int], output: Output) -> int:
+    try:
+        return run_async(talk)
+    except TinCanError as exc:
+        output.error(exc)
+        raise
+
+
+async def _talk(side: Side, phrase: Phrase | None, options: MeetingOptions, output: Output, lines: Lines) -> int:
+    if phrase is not None:
+        _advise(phrase, output)
+    tell = route(output, lambda event: _hint(side, event, phrase), lambda: time.monotonic() - STARTED)
+    if not options.terminal:
+        lines.start()  # a person is asked only once there is somebody to talk to
+    async with tie_string(side, phrase, options.settings, tell) as link:
+        if options.terminal:
+            output.note("Type a message and Enter. Ctrl-D or /quit leaves.")
+            lines.start()
+        async with ChatSession(link, name=options.name) as chat:
+            return await _converse(chat, link, output, lines)
+
+
+async def _converse(chat: ChatSession, link: Link, output: Output, lines: Lines) -> int:
+    speaking = asyncio.create_task(_speak(chat, output, lines))
+    watching = asyncio.create_task(_watch_path(link, output))
+    try:
+        async for event in chat.events():
+            if isinstance(event, Closed):
+                return _end(event, output)
+            output.chat(event)
+    finally:
+        for task in (speaking, watching):
+            task.cancel()
+        await asyncio.gather(speaking, watching, return_exceptions=True)
+    return 0
+
+
+async def _speak(chat: ChatSession, output: Output, lines: Lines) -> None:
+    while (line := await lines.next()) is not None:
+        if line.strip() == "/quit" and isinstance(output, TerminalOutput):
+            break
+        if not line:
+            continue
+        try:
+            if line.startswith("/me ") and isinstance(output, TerminalOutput):
+                await chat.send(line[4:], action=True)
+            else:
+                await chat.send(line)
+        except UsageError as exc:
+            output.note(f"Not sent: {exc}")
+        except ChannelClosed:
+            return
+    await chat.goodbye(asyncio.get_running_loop().time() + GOODBYE)
+
+
+async def _watch_path(link: Link, output: Output) -> None:
+    path = link.status.path
+    while True:
+        await asyncio.sleep(PATH_INTERVAL)
+        status = link.status
+        if status.path is not path:
+            path = status.path
+            output.path(path.value, status.rtt)
+
+
+def _end(event: Closed, output: Output) -> int:
+    lost = ""
+    if event.undelivered:
+        lost = f" {event.undelivered} message{'s' if event.undelivered > 1 else ''} of yours did not arrive for sure."
+    if event.error is not None:
+        if lost:
+            output.note(lost.strip())
+        output.closed(event.reason.value, "The string is cut.")
+        raise event.error
+    who = "You hung up." if event.reason.value == "local" else "The other can hung up."
+    output.closed(event.reason.value, who + lost)
+    return 0
+
+
+def _advise(phrase: Phrase, output: Output) -> None:
+    if not phrase.generated:
+        strength = describe_strength(phrase)
+        if strength.startswith("weak"):
+            output.note(f"This phrase is {strength}.")
+        word = looks_mistyped(phrase.text)
+        if word is not None:
+            output.note(f"{word!r} is not among the words that tin-can makes phrases of; it is taken as it is.")
+
+
+def _hint(side: Side, event: Waiting, given: Phrase | None) -> str:
+    if side is Side.TAP:
+        return "Looking for the other can ..."
+    if given is not None:
+        return "Waiting for the other can, which types 'tin-can tap' and the same phrase ..."
+    text = event.phrase.text
+    return (
+        f"The phrase is  {text}\n"
+        f"({describe_strength(event.phrase)}). The other one types:\n\n"
+        f"    tin-can tap {text}\n\n"
+        "Waiting ..."
+    )
+

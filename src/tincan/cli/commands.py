@@ -1,0 +1,50 @@
+"""The table of commands: name, usage, what it does, where it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command. ``module`` is imported, and its ``command`` taken, only when it is used."""
+
+    name: str
+    arguments: str
+    summary: str
+    module: str
+
+
+COMMANDS = (
+    Command("attach-string", "[PHRASE]", "create a string and wait; text chat", "tincan.cli.chat:attach_string"),
+    Command("tap", "[PHRASE]", "join it", "tincan.cli.chat:tap"),
+    Command("switchboard", "", "run a switchboard, where cans meet", "tincan.cli.switchboard:switchboard"),
+    Command("doctor", "[PLACE]", "what this machine and network can do", "tincan.cli.doctor:doctor"),
+    Command("config", "", "show each setting and where it came from", "tincan.cli.config:config"),
+    Command("demo", "", "two cans on this machine find each other and talk", "tincan.cli.demo:demo"),
+)
+
+
+def top_help() -> str:
+    """Return the text of ``tin-can --help``."""
+    width = max(len(f"{c.name} {c.arguments}") for c in COMMANDS) + 2
+    lines = [
+        "Usage: tin-can COMMAND [OPTIONS] [PHRASE]",
+        "",
+        "  Two cans, one string: an encrypted link between two terminals, found by a",
+        "  shared phrase.",
+        "",
+        "  One of you types     tin-can attach-string     and reads the phrase to the other,",
+        "  who types            tin-can tap PHRASE",
+        "",
+        "Commands:",
+        *(f"  {f'{c.name} {c.arguments}':<{width}}{c.summary}" for c in COMMANDS),
+        "",
+        "Options:",
+        "  --version  show the version",
+        "  --help     show this, or after a command what that command takes",
+        "",
+        "Two cans on one machine or one LAN need no server. To meet across networks, both",
+        "name the same switchboard: --switchboard URL, or TIN_CAN_SWITCHBOARD.",
+    ]
+    return "\n".join(lines)

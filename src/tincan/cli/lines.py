@@ -1,0 +1,140 @@
+"""Lines from stdin, from a pipe or from a person, as something asyncio can wait for.
+
+A daemon thread reads, since neither pipes on Windows nor a terminal with
+line editing can be waited for otherwise. It hands over one line at a time,
+so what nobody takes stays where it came from (back-pressure to the writer).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import codecs
+import contextlib
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from typing import Final
+
+CHUNK: Final = 16 * 1024
+MAX_LINE: Final = 256 * 1024
+"""Bytes of one line that are kept. The chat refuses a line long before; the rest is dropped."""
+
+
+def first_line() -> str:
+    """Return stdin's first line without taking a byte of the next one."""
+    data = b""
+    while len(data) < MAX_LINE:
+        byte = os.read(0, 1)
+        if not byte or byte == b"\n":
+            break
+        data += byte
+    return data.decode(errors="replace").rstrip("\r")
+
+
+class Lines:
+    """Lines, one after the other; None at the end."""
+
+    def __init__(self, source: Callable[[], Iterator[str]]) -> None:
+        self._source = source
+        self._queue: asyncio.Queue[str | None] = asyncio.Queue(1)
+
+    def start(self) -> None:
+        """Begin to read, from within the running loop."""
+        loop = asyncio.get_running_loop()
+        threading.Thread(target=self._read, args=(loop,), name="stdin", daemon=True).start()
+
+    async def next(self) -> str | None:
+        """Return the next line without its end, or None when there are no more."""
+        return await self._queue.get()
+
+    def _read(self, loop: asyncio.AbstractEventLoop) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has ended: nobody wants lines any more
+            try:
+                for line in self._source():
+                    asyncio.run_coroutine_threadsafe(self._queue.put(line), loop).result()
+            except OSError:
+                pass  # a terminal that went away is the end of input
+            asyncio.run_coroutine_threadsafe(self._queue.put(None), loop).result()
+
+
+def piped() -> Iterator[str]:
+    """Yield the lines of stdin, which is a pipe or a file. Bytes that are not UTF-8 become U+FFFD."""
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    rest = ""
+    while True:
+        data = os.read(0, CHUNK)
+        rest += decoder.decode(data, final=not data)
+        *lines, rest = rest.split("\n")
+        yield from (line.removesuffix("\r") for line in lines)
+        if not data:
+            break
+        if len(rest) > MAX_LINE:
+            rest = rest[:MAX_LINE]
+    if rest:
+        yield rest
+
+
+class Terminal:
+    """A prompt that stays where it is while messages arrive above it."""
+
+    def __init__(self, prompt: str) -> None:
+        self._prompt = prompt
+        self._asking = False
+        self._lock = threading.Lock()
+        self._before = _terminal_state()
+
+    def lines(self) -> Iterator[str]:
+        """Yield what the person types, line by line, with line editing where readline exists."""
+        with contextlib.suppress(ImportError):
+            import readline
+
+            readline.set_auto_history(True)  # of this process only: nothing is written to disk
+        while True:
+            self._asking = True
+            try:
+                line = input(self._prompt)
+            except EOFError:
+                return
+            finally:
+                self._asking = False
+            yield line
+
+    def show(self, text: str) -> None:
+        """Print above the prompt."""
+        with self._lock:
+            if self._asking:
+                sys.stdout.write(f"\r\x1b[K{text}\n{self._prompt}{_typed()}")
+            else:
+                sys.stdout.write(f"{text}\n")
+            sys.stdout.flush()
+
+    def restore(self) -> None:
+        """Leave the terminal as it was found, with the cursor on a line of its own."""
+        if self._asking:
+            sys.stdout.write("\r\x1b[K")
+            sys.stdout.flush()
+        if self._before is not None:
+            import termios
+
+            with contextlib.suppress(termios.error):
+                termios.tcsetattr(0, termios.TCSADRAIN, self._before)
+
+
+def _typed() -> str:
+    if "readline" in sys.modules:
+        import readline
+
+        return readline.get_line_buffer()
+    return ""
+
+
+def _terminal_state() -> list[object] | None:
+    try:
+        import termios
+
+        return termios.tcgetattr(0)
+    except ImportError:
+        return None
+    except Exception:  # termios.error, which exists only where termios does: stdin is no terminal
+        return None

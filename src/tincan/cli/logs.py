@@ -1,0 +1,29 @@
+"""Logging: nothing unless asked for, and never a secret."""
+
+from __future__ import annotations
+
+import logging
+
+from tincan.errors import UsageError
+
+
+def set_up_logging(verbose: int, log_file: str | None) -> None:
+    """Log to stderr with -v (what tin-can does) or -vv (libraries too), or to a file (everything)."""
+    root = logging.getLogger()
+    root.addHandler(logging.NullHandler())  # else warnings of libraries would be printed
+    form = logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s")
+    if verbose:
+        handler: logging.Handler = logging.StreamHandler()
+        handler.setFormatter(form)
+        logging.getLogger("tincan" if verbose == 1 else None).addHandler(handler)
+        logging.getLogger("tincan").setLevel(logging.INFO if verbose == 1 else logging.DEBUG)
+        if verbose > 1:
+            root.setLevel(logging.DEBUG)
+    if log_file is not None:
+        try:
+            handler = logging.FileHandler(log_file, encoding="utf-8")
+        except OSError as exc:
+            raise UsageError(f"The log cannot be written to {log_file} ({exc.strerror}).") from exc
+        handler.setFormatter(form)
+        root.addHandler(handler)
+        root.setLevel(logging.DEBUG)

@@ -1,0 +1,117 @@
+"""The entry point.
+
+``--help`` and ``--version`` are answered from a table before click, or
+anything else, is imported. Errors become one sentence and an exit code here,
+in one place.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    import click
+
+STARTED = time.monotonic()
+"""When this process began, as nearly as it can know: `connected` events count from here."""
+
+
+def run() -> NoReturn:
+    """Run the command line and end the process with its exit code."""
+    arguments = sys.argv[1:]
+    if arguments in ([], ["--help"], ["-h"], ["help"]) and "_TIN_CAN_COMPLETE" not in os.environ:
+        from tincan.cli.commands import top_help
+
+        code = _say(top_help())
+    elif arguments == ["--version"]:
+        from tincan import __version__
+
+        code = _say(f"tin-can {__version__}")
+    else:
+        code = _dispatch(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            code = code or 1
+    # Threads that sit in the resolver or in a read of the terminal cannot be
+    # ended, and must not hold up the prompt: everything is flushed and closed.
+    os._exit(code)
+
+
+def _say(text: str) -> int:
+    try:
+        print(text, flush=True)
+    except OSError:
+        return 1
+    return 0
+
+
+def _dispatch(arguments: list[str]) -> int:
+    import gc
+
+    # Imports make many objects and no garbage; collecting meanwhile costs a tenth of the start.
+    gc.disable()
+    import click
+
+    from tincan.cli.group import group
+    from tincan.errors import TinCanError
+
+    try:
+        result = group.main(arguments, prog_name="tin-can", standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except click.exceptions.Abort:
+        return _interrupted()
+    except click.UsageError as exc:
+        return _complain(_usage(exc), 2)
+    except click.ClickException as exc:
+        return _complain(exc.format_message(), exc.exit_code)
+    except click.exceptions.Exit as exc:
+        return int(exc.exit_code)
+    except TinCanError as exc:
+        if _verbose(arguments):
+            _traceback()
+        return _complain(str(exc), exc.exit_code)
+    except (KeyboardInterrupt, EOFError):
+        return _interrupted()
+    except BrokenPipeError:
+        # Nobody reads us any more; stdout must not complain once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as exc:  # the last door: no traceback reaches a user who did not ask for it
+        if _verbose(arguments):
+            _traceback()
+        return _complain(
+            f"Something went wrong inside tin-can ({type(exc).__name__}: {exc}). Run it again with -v for details.", 1
+        )
+
+
+def _usage(exc: click.UsageError) -> str:
+    message = exc.format_message().rstrip(".")
+    where = exc.ctx.command_path if exc.ctx is not None else "tin-can"
+    return f"{message}. See '{where} --help'."
+
+
+def _interrupted() -> int:
+    return _complain("Interrupted.", 130)
+
+
+def _complain(text: str, code: int) -> int:
+    try:
+        print(f"tin-can: {text}", file=sys.stderr, flush=True)
+    except OSError:
+        pass
+    return code
+
+
+def _verbose(arguments: list[str]) -> bool:
+    return any(a == "--verbose" or (a.startswith("-v") and set(a[1:]) == {"v"}) for a in arguments)
+
+
+def _traceback() -> None:
+    import traceback
+
+    traceback.print_exc()

@@ -1,0 +1,165 @@
+"""Options that every command shares which meets a peer, and what they make."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import click
+
+from tincan import config
+from tincan.errors import UsageError
+from tincan.link.dial import Settings
+from tincan.meet.phrase import Phrase, parse
+from tincan.nat.servers import IceServer, parse_server
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_OPTIONS = (
+    click.option("--switchboard", "switchboards", multiple=True, metavar="URL", help="Meet there (repeatable)."),
+    click.option("--no-lan", is_flag=True, help="Do not meet on the LAN or this machine."),
+    click.option("--stun", multiple=True, metavar="URL", help="STUN server (repeatable); 'none' for none."),
+    click.option("--turn", multiple=True, metavar="URL", help="TURN server (repeatable)."),
+    click.option("--turn-user", metavar="NAME", help="User name at the TURN server."),
+    click.option("--turn-password", metavar="TEXT", help="Password at the TURN server."),
+    click.option("--relay-only", is_flag=True, help="Go through a TURN server only; hides addresses from the peer."),
+    click.option("--timeout", type=float, metavar="SECONDS", help="How long to wait for the peer [default: 600]."),
+    click.option("--phrase-file", metavar="FILE", help="Read the phrase from a file, or '-' for stdin's first line."),
+    click.option("--name", metavar="NAME", help="How the peer sees you."),
+    click.option("--plain", is_flag=True, help="One line in, one message out; also without a terminal."),
+    click.option("--json", "json", is_flag=True, help="One JSON event a line on stdout."),
+    click.option("-q", "--quiet", is_flag=True, help="Say only errors on stderr."),
+    click.option("-v", "--verbose", count=True, help="Say more; -vv: everything, with tracebacks."),
+    click.option("--log-file", metavar="FILE", help="Write the log there."),
+)
+
+
+def meeting_options(function: F) -> F:
+    """Give a command the options; it receives them as one `MeetingOptions` named ``options``."""
+
+    @click.pass_context
+    def wrapper(ctx: click.Context, /, **given: Any) -> Any:
+        shared = {key: given.pop(key) for key in _NAMES}
+        return ctx.invoke(function, options=read(shared), **given)
+
+    wrapper.__doc__ = function.__doc__
+    wrapper.__name__ = function.__name__
+    for option in reversed(_OPTIONS):
+        wrapper = option(wrapper)
+    return wrapper  # type: ignore[return-value]
+
+
+_NAMES = (
+    "switchboards",
+    "no_lan",
+    "stun",
+    "turn",
+    "turn_user",
+    "turn_password",
+    "relay_only",
+    "timeout",
+    "phrase_file",
+    "name",
+    "plain",
+    "json",
+    "quiet",
+    "verbose",
+    "log_file",
+)
+
+
+@dataclass(frozen=True)
+class MeetingOptions:
+    """What the shared options came to."""
+
+    settings: Settings
+    name: str
+    phrase_file: str | None
+    plain: bool
+    json: bool
+    quiet: bool
+    verbose: int
+    log_file: str | None
+    environment: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
+
+    @property
+    def terminal(self) -> bool:
+        """Whether a person sits at both ends of this process."""
+        return not (self.plain or self.json) and sys.stdin.isatty() and sys.stdout.isatty()
+
+
+def read(given: Mapping[str, Any]) -> MeetingOptions:
+    """Turn options, environment and config file into `MeetingOptions`; `UsageError` for nonsense."""
+    if given["plain"] and given["json"]:
+        raise UsageError("--plain and --json exclude each other.")
+    if given["phrase_file"] == "-" and sys.stdin.isatty():
+        raise UsageError("--phrase-file - reads stdin, which is a terminal; leave it out to be asked.")
+    options = dict(given)
+    options["lan"] = False if given["no_lan"] else None
+    options["relay_only"] = given["relay_only"] or None
+    values = {name: value.value for name, value in config.load(options).items()}
+    return MeetingOptions(
+        settings=_settings(values),
+        name=values["name"],
+        phrase_file=given["phrase_file"],
+        plain=given["plain"],
+        json=given["json"],
+        quiet=given["quiet"],
+        verbose=given["verbose"],
+        log_file=given["log_file"],
+    )
+
+
+def _settings(values: Mapping[str, Any]) -> Settings:
+    settings = Settings(
+        switchboards=values["switchboards"],
+        lan=values["lan"],
+        servers=servers(values),
+        relay_only=values["relay_only"],
+        timeout=values["timeout"],
+    )
+    if settings.switchboards:
+        from tincan.meet.places.switchboard import switchboard_url
+
+        for url in settings.switchboards:
+            switchboard_url(url)  # nonsense is told before anything starts
+    return settings
+
+
+def servers(values: Mapping[str, Any]) -> tuple[IceServer, ...]:
+    """Return the STUN and TURN servers of the settings; `UsageError` for a wrong URL."""
+    stun = () if values["stun"] == ("none",) else values["stun"]
+    if stun == config.DEFAULT_STUN and not values["switchboards"]:
+        stun = ()  # see config.DEFAULT_STUN
+    user, password = values["turn_user"], values["turn_password"]
+    found = [parse_server(url) for url in stun] + [parse_server(url, user, password) for url in values["turn"]]
+    for server in found[len(stun) :]:
+        if server.kind != "turn" or not user or not password:
+            raise UsageError("--turn takes turn: URLs, and needs --turn-user and --turn-password.")
+    if any(server.kind == "turn" for server in found[: len(stun)]):
+        raise UsageError("--stun takes stun: URLs; name TURN servers with --turn.")
+    return tuple(found)
+
+
+def find_phrase(argument: str | None, options: MeetingOptions, first_line: Callable[[], str]) -> Phrase | None:
+    """Return the phrase from the argument, a file, stdin or TIN_CAN_PHRASE; None when there is none."""
+    if argument is not None and options.phrase_file is not None:
+        raise UsageError("The phrase is given twice: on the command line and by --phrase-file.")
+    if argument is not None:
+        return parse(argument)
+    if options.phrase_file == "-":
+        return parse(first_line())
+    if options.phrase_file is not None:
+        try:
+            with open(options.phrase_file, encoding="utf-8") as file:
+                return parse(file.readline(2048))
+        except OSError as exc:
+            raise UsageError(f"{options.phrase_file} cannot be read ({exc.strerror}).") from exc
+        except UnicodeDecodeError:
+            raise UsageError(f"{options.phrase_file} is not text.") from None
+    if options.environment.get("TIN_CAN_PHRASE"):
+        return parse(options.environment["TIN_CAN_PHRASE"])
+    return None

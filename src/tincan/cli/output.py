@@ -1,0 +1,176 @@
+"""What the commands print: for people, for pipes (`--plain`), for programs (`--json`).
+
+One `Output` renders the events of meeting, link and chat. For people and for
+pipes everything but messages goes to stderr; with `--json` every event is one
+object a line on stdout, with the names that docs/cli.md promises.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from tincan.apps.chat.events import Delivered, MessageReceived, PeerHello
+from tincan.apps.text import visible
+from tincan.errors import TinCanError
+from tincan.link.dial import Connected, LinkEvent
+from tincan.meet.events import PeerFound, PlaceTrouble, Waiting
+
+if TYPE_CHECKING:
+    from tincan.apps.chat import ChatEvent
+
+PATHS = {
+    "lan": "directly on the LAN",
+    "direct-udp": "directly (UDP)",
+    "direct-tcp": "directly (TCP)",
+    "relayed": "through a relay",
+}
+
+
+class Output:
+    """For pipes: messages on stdout, exactly their text, and everything for people on stderr."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self.peer = "peer"
+        self._quiet = quiet
+
+    def waiting(self, event: Waiting, hint: str) -> None:
+        """Tell where the line is and how the other one joins it."""
+        self.note(hint)
+
+    def trouble(self, event: PlaceTrouble) -> None:
+        """Tell that a place does not work at the moment."""
+        self.note(event.text)
+
+    def found(self, event: PeerFound) -> None:
+        """Tell that the other can is there."""
+        self.note(f"The other can is there (met at {event.place}); tying the string ...")
+
+    def connected(self, event: Connected, seconds: float) -> None:
+        """Tell that the string is tied."""
+        self.note(f"Connected {PATHS.get(event.path, event.path)}, {seconds:.1f} s after the start.")
+
+    def chat(self, event: ChatEvent) -> None:
+        """Tell what happened in the chat."""
+        if isinstance(event, PeerHello):
+            self.peer = event.name
+            self.note(f"{event.name} is here ({event.agent}).")
+        elif isinstance(event, MessageReceived):
+            self.message(event)
+
+    def message(self, event: MessageReceived) -> None:
+        """Print a message of the peer."""
+        text = f"* {self.peer} {event.text}" if event.action else event.text
+        self._line(visible(text))
+
+    def path(self, path: str, rtt: float | None) -> None:
+        """Tell that the route has changed."""
+        self.note(f"Now connected {PATHS.get(path, path)}.")
+
+    def closed(self, reason: str, text: str) -> None:
+        """Tell how it ended."""
+        self.note(text)
+
+    def error(self, exc: TinCanError) -> None:
+        """Tell programs of an error; people read it on stderr anyway."""
+
+    def note(self, text: str) -> None:
+        """Say something to the person."""
+        if not self._quiet:
+            print(visible(text, multiline=True), file=sys.stderr, flush=True)
+
+    def _line(self, text: str) -> None:
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+
+
+class TerminalOutput(Output):
+    """For a person at a terminal: everything above the prompt."""
+
+    def __init__(self, show: Callable[[str], None], *, quiet: bool = False) -> None:
+        super().__init__(quiet=quiet)
+        self._show = show
+        plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
+        self._dim, self._bold, self._off = ("", "", "") if plain else ("\x1b[2m", "\x1b[1m", "\x1b[0m")
+
+    def message(self, event: MessageReceived) -> None:
+        """See `Output.message`."""
+        text = visible(event.text, multiline=True)
+        if event.action:
+            self._show(f"* {self._bold}{self.peer}{self._off} {text}")
+        else:
+            self._show(f"{self._bold}{self.peer}:{self._off} {text}")
+
+    def note(self, text: str) -> None:
+        """See `Output.note`."""
+        if not self._quiet:
+            self._show(f"{self._dim}{visible(text, multiline=True)}{self._off}")
+
+
+class JsonOutput(Output):
+    """For programs: one JSON object a line."""
+
+    def waiting(self, event: Waiting, hint: str) -> None:
+        """See `Output.waiting`."""
+        phrase = {"phrase": event.phrase.text} if event.phrase.generated else {}
+        self._event("waiting", code=event.code, **phrase)
+        super().waiting(event, hint)
+
+    def found(self, event: PeerFound) -> None:
+        """See `Output.found`."""
+        self._event("meeting", place=event.place)
+        super().found(event)
+
+    def connected(self, event: Connected, seconds: float) -> None:
+        """See `Output.connected`."""
+        self._event("connected", path=event.path, place=event.place, seconds=round(seconds, 3))
+        super().connected(event, seconds)
+
+    def chat(self, event: ChatEvent) -> None:
+        """See `Output.chat`."""
+        if isinstance(event, Delivered):
+            self._event("delivered", id=event.id)
+        super().chat(event)
+
+    def message(self, event: MessageReceived) -> None:
+        """See `Output.message`."""
+        action = {"action": True} if event.action else {}
+        self._event("message", text=event.text, id=event.id, **{"from": self.peer}, **action)
+
+    def path(self, path: str, rtt: float | None) -> None:
+        """See `Output.path`."""
+        self._event("path", path=path, **({} if rtt is None else {"rtt": round(rtt, 4)}))
+        super().path(path, rtt)
+
+    def closed(self, reason: str, text: str) -> None:
+        """See `Output.closed`."""
+        self._event("closed", reason=reason)
+        super().closed(reason, text)
+
+    def error(self, exc: TinCanError) -> None:
+        """See `Output.error`."""
+        self._event("error", code=exc.exit_code, text=str(exc))
+
+    def _event(self, event: str, **fields: object) -> None:
+        import json
+
+        # Escaped to ASCII, so that a terminal that shows it is as safe as a program that reads it.
+        self._line(json.dumps({"event": event, **fields}))
+
+
+def route(output: Output, hint: Callable[[Waiting], str], seconds: Callable[[], float]) -> Callable[[LinkEvent], None]:
+    """Return what `tie_string` tells its events to."""
+
+    def tell(event: LinkEvent) -> None:
+        if isinstance(event, Waiting):
+            output.waiting(event, hint(event))
+        elif isinstance(event, PlaceTrouble):
+            output.trouble(event)
+        elif isinstance(event, PeerFound):
+            output.found(event)
+        elif isinstance(event, Connected):
+            output.connected(event, seconds())
+
+    return tell

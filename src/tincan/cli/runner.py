@@ -1,0 +1,40 @@
+"""asyncio.run as the commands want it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import signal
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
+
+
+def run_async(main: Coroutine[Any, Any, T]) -> T:
+    """Run a command's coroutine; SIGTERM and SIGHUP end it as Ctrl-C does (KeyboardInterrupt)."""
+
+    async def wrapped() -> T:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(_log)
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - this is a task
+        for name in ("SIGTERM", "SIGHUP"):
+            with contextlib.suppress(NotImplementedError, AttributeError, RuntimeError):  # Windows
+                loop.add_signal_handler(getattr(signal, name), task.cancel)
+        gc.enable()
+        return await main
+
+    try:
+        return asyncio.run(wrapped())
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
+
+
+def _log(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    # Tasks that aiortc leaves to themselves end here when a link is torn down under them.
+    logger.debug("in the loop: %s", context.get("message"), exc_info=context.get("exception"))
