@@ -46,6 +46,7 @@ class Switchboard:
     def application(self) -> web.Application:
         """Return the routes."""
         app = web.Application()
+        app.on_response_prepare.append(_one_request_only)
         app.router.add_get("/v1", self._websocket)
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/metrics", self._render_metrics)
@@ -100,10 +101,10 @@ class Switchboard:
         return websocket
 
     async def _healthz(self, request: web.Request) -> web.Response:
-        return _short(web.Response(text="ok\n"))
+        return web.Response(text="ok\n")
 
     async def _render_metrics(self, request: web.Request) -> web.Response:
-        return _short(web.Response(text=self._metrics.render(), headers={"Content-Type": CONTENT_TYPE}))
+        return web.Response(text=self._metrics.render(), headers={"Content-Type": CONTENT_TYPE})
 
     def _admit(self, connection: Connection) -> bool:
         """Count the connection for its address, or refuse it."""
@@ -171,7 +172,7 @@ def _now() -> float:
     return asyncio.get_running_loop().time()
 
 
-def _short(response: web.Response) -> web.Response:
-    """One request, one connection: idle ones would only be in the way."""
-    response.force_close()
-    return response
+async def _one_request_only(request: web.Request, response: web.StreamResponse) -> None:
+    """Close after every answer, errors too: connections kept for later would only take room."""
+    if not isinstance(response, web.WebSocketResponse):
+        response.force_close()

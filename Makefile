@@ -1,0 +1,55 @@
+# Every target does its own set-up: a virtual environment in .venv, and for the
+# tests and benchmarks the Debian packages that the laboratory needs.
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: help demo test check unit lab bench-connect bench-start packages clean
+
+help:
+	@echo "make demo           two cans on this machine find each other and talk"
+	@echo "make test           everything: formatting, types, and the whole test suite"
+	@echo "make bench-connect  how long connecting takes, against pypeer, through two NATs"
+	@echo "make check          formatting and types only;  make unit  the quick tests only"
+
+demo: .venv/run
+	@$(BIN)/tin-can demo
+
+test: check packages
+	$(BIN)/pytest
+
+check: .venv/dev
+	$(BIN)/ruff format --check src tests bench
+	$(BIN)/ruff check src tests bench
+	$(BIN)/mypy
+
+unit: .venv/dev
+	$(BIN)/pytest tests/unit
+
+lab: .venv/dev packages
+	$(BIN)/pytest tests/lab tests/security
+
+bench-connect: .venv/bench packages
+	$(BIN)/python -m bench.connect
+
+# Versions are held by constraints.txt; the environment is made again when they change.
+.venv/run: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "tin-can needs Python 3.11 or newer (PYTHON=...)"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "installing tin-can into .venv ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+.venv/dev: .venv/run
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+.venv/bench: .venv/dev bench/requirements.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -r bench/requirements.txt
+	@touch $@
+
+packages:
+	@sh tests/lab/packages.sh
+
+clean:
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis

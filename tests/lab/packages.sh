@@ -1,0 +1,19 @@
+#!/bin/sh
+# Installs the Debian packages of the laboratory (tests/lab), where it may and where they are missing.
+set -eu
+missing=
+need() { command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ] || missing="$missing $2"; }
+need ip iproute2
+need nft nftables
+need turnserver coturn
+need openssl openssl
+[ -n "$missing" ] || exit 0
+if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
+    echo "the laboratory's tests need root on Debian, and the packages:$missing; they will be skipped" >&2
+    exit 0
+fi
+echo "installing$missing ..."
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -qq
+# shellcheck disable=SC2086  # a list of names
+apt-get install -y -qq --no-install-recommends $missing >/dev/null
