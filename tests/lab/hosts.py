@@ -7,10 +7,12 @@ import ipaddress
 import os
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import IO, TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 
+from lab import wire
 from lab.namespaces import LabError, Namespace
 from lab.nat import INSIDE, OUTSIDE, Cable, NatRules, black_hole_rules, switch_rules
 from lab.processes import Process
@@ -55,22 +57,23 @@ class Network:
         if not multicast:
             self.apply_cables()
 
-    def host(self, name: str = "", *, address: str | None = None, family: Family = "dual") -> Host:
-        """Make a host here, with the next free address or the given one."""
+    def host(self, name: str = "", *, address: str | None = None, family: Family = "dual", delay: float = 0) -> Host:
+        """Make a host here, with the next free address or the given one; see `Host.join`."""
         host = Host(self.lab, name)
-        host.join(self, address=address, family=family)
+        host.join(self, address=address, family=family, delay=delay)
         return host
 
     def plug_in(
-        self, namespace: Namespace, interface: str, address: str | None, family: Family
+        self, namespace: Namespace, interface: str, address: str | None, family: Family, delay: float
     ) -> tuple[Cable, list[str]]:
         """Connect a namespace to the switch; returns the cable and the addresses given to it."""
         chosen = self._choose(address, family)
         cable = Cable(f"port{len(self._cables) + 1}")
         self._cables.append(cable)
-        namespace.ip(
-            [f"link add {interface} type veth peer name {cable.port} netns {self._namespace.name}"],
-        )
+        if delay:
+            self._lay_wire(namespace, interface, cable.port, delay)
+        else:
+            namespace.ip([_link(interface, cable.port, self._namespace)])
         self._namespace.ip([f"link set {cable.port} master {self._bridge} up"])
         lines = [f"link set {interface} up"]
         for prefix, own in chosen:
@@ -86,6 +89,21 @@ class Network:
     def apply_cables(self) -> None:
         """Make the switch treat its cables as they are now described."""
         self._namespace.nft(switch_rules(self._cables, self.multicast))
+
+    def _lay_wire(self, namespace: Namespace, interface: str, port: str, delay: float) -> None:
+        """Connect interface and port by a program that takes its time, in a namespace of its own."""
+        middle = self.lab.registry.namespace(self.lab.registry.unused_label("wire"))
+        middle.ip([_link("near", interface, namespace), _link("far", port, self._namespace)])
+        with (
+            middle.socket(socket.AF_PACKET, socket.SOCK_RAW) as near,
+            middle.socket(socket.AF_PACKET, socket.SOCK_RAW) as far,
+        ):
+            for sock, end in ((near, "near"), (far, "far")):
+                middle.ip([f"link set {end} addrgenmode none", f"link set {end} up"])
+                wire.attach(sock, end)
+            fds = (near.fileno(), far.fileno())
+            argv = [sys.executable, "-I", "-S", wire.__file__, str(fds[0]), str(fds[1]), str(delay)]
+            self.lab.processes.append(Process(middle, argv, pass_fds=fds))
 
     def _wait_usable(self, namespace: Namespace, interface: str, port: str, timeout: float = 10) -> None:
         """Wait until the kernel has got round to everything that makes a link carry packets.
@@ -112,9 +130,7 @@ class Network:
         given = ipaddress.ip_address(address) if address else None
         if given is not None and not any(given in prefix for prefix in wanted):
             raise LabError(f"{given} is not of this network")
-        return [
-            (prefix, given if given is not None and given in prefix else prefix[number]) for prefix in wanted
-        ]
+        return [(prefix, given if given is not None and given in prefix else prefix[number]) for prefix in wanted]
 
 
 class Host:
@@ -143,11 +159,17 @@ class Host:
         return next(address for address in self.addresses if ":" in address)
 
     def join(
-        self, network: Network, *, interface: str = "", address: str | None = None, family: Family = "dual"
+        self,
+        network: Network,
+        *,
+        interface: str = "",
+        address: str | None = None,
+        family: Family = "dual",
+        delay: float = 0,
     ) -> None:
-        """Plug this host into one more network."""
+        """Plug this host into one more network; every packet then takes `delay` seconds, each way."""
         interface = interface or f"eth{len(self._plugs)}"
-        cable, addresses = network.plug_in(self.namespace, interface, address, family)
+        cable, addresses = network.plug_in(self.namespace, interface, address, family, delay)
         self._plugs.append((network, cable))
         self.addresses += addresses
 
@@ -209,9 +231,7 @@ class Host:
 
         Any other name fails at once, since nobody listens where the resolver is pointed.
         """
-        self._names |= {
-            name: [value] if isinstance(value, str) else list(value) for name, value in entries.items()
-        }
+        self._names |= {name: [value] if isinstance(value, str) else list(value) for name, value in entries.items()}
         lines = ["127.0.0.1 localhost", "::1 localhost"]
         lines += [f"{address} {name}" for name, addresses in self._names.items() for address in addresses]
         self.namespace.write_file("hosts", "\n".join(lines) + "\n")
@@ -245,20 +265,30 @@ class Router(Host):
     """A home router: one address outside, a private network inside, address translation between."""
 
     def __init__(
-        self, lab: Lab, name: str, outside: Network, inside: str, rules: Callable[[str], NatRules]
+        self,
+        lab: Lab,
+        name: str,
+        outside: Network,
+        inside: str,
+        rules: Callable[[str], NatRules],
+        delay: float = 0,
     ) -> None:
         super().__init__(lab, name, "nat")
-        self.join(outside, interface=OUTSIDE, family="ipv4")
+        self.join(outside, interface=OUTSIDE, family="ipv4", delay=delay)
         self.network = Network(lab, self.namespace, INSIDE, [inside], gateway=True)
         self.rules = rules(self.address)
         self.namespace.sysctl({"net.ipv4.ip_forward": 1})
         self.namespace.nft(self.rules.render())
 
-    def host(self, name: str = "", *, address: str | None = None) -> Host:
+    def host(self, name: str = "", *, address: str | None = None, delay: float = 0) -> Host:
         """Make a host behind this router."""
-        return self.network.host(name, address=address)
+        return self.network.host(name, address=address, delay=delay)
 
     def block_udp(self, blocked: bool = True) -> None:
         """Stop forwarding UDP, or begin again; translations forget everything."""
         self.rules = dataclasses.replace(self.rules, udp_blocked=blocked)
         self.namespace.nft("flush ruleset\n" + self.rules.render())
+
+
+def _link(name: str, peer: str, peer_namespace: Namespace) -> str:
+    return f"link add {name} type veth peer name {peer} netns {peer_namespace.name}"

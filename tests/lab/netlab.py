@@ -88,9 +88,9 @@ class Lab:
             core.ip(["route add unreachable 0.0.0.0/0", "route add unreachable ::/0"])
         return self._internet
 
-    def host(self, name: str = "", *, address: str | None = None, family: Family = "dual") -> Host:
+    def host(self, name: str = "", *, address: str | None = None, family: Family = "dual", delay: float = 0) -> Host:
         """Make an open host: plugged into the internet, public address, nothing filtered."""
-        return self.internet.host(name, address=address, family=family)
+        return self.internet.host(name, address=address, family=family, delay=delay)
 
     def isolated(self, name: str = "") -> Host:
         """Make a host with nothing but loopback."""
@@ -113,10 +113,12 @@ class Lab:
         inside: str | None = None,
         udp_blocked: bool = False,
         hairpin: bool = False,
+        delay: float = 0,
     ) -> Router:
         """Make a home router on the internet, or behind another one.
 
         `inside` is its private network, a 10.x/24 of its own if not given; two routers may have the same.
+        `delay` is what its line to the internet takes, in seconds, each way.
         """
         self._private += 1
         outside = behind.network if behind else self.internet
@@ -127,6 +129,7 @@ class Lab:
             outside,
             prefix,
             lambda address: NatRules(NatKind(kind), address, prefix, udp_blocked, hairpin),
+            delay,
         )
 
     def black_hole(self, host: Host, port: int) -> tuple[str, int]:

@@ -25,9 +25,7 @@ def eventually(condition: Callable[[], bool], timeout: float = 10) -> None:
         time.sleep(0.01)
 
 
-def exchange(
-    sender: socket.socket, target: Address, receiver: socket.socket, data: bytes = b"hello"
-) -> Address:
+def exchange(sender: socket.socket, target: Address, receiver: socket.socket, data: bytes = b"hello") -> Address:
     """Send a datagram that must arrive; returns where it seemed to come from."""
     sender.sendto(data, target)
     received, source = receiver.recvfrom(2048)

@@ -40,6 +40,7 @@ class Process:
         stdout: int | IO[bytes] = subprocess.PIPE,
         env: Mapping[str, str] | None = None,
         cwd: str | os.PathLike[str] | None = None,
+        pass_fds: Sequence[int] = (),
     ) -> None:
         self.argv = [os.fspath(word) for word in argv]
         self.where = namespace.name
@@ -51,6 +52,7 @@ class Process:
             bufsize=0,
             env={**os.environ, **(env or {})},
             cwd=cwd,
+            pass_fds=pass_fds,
             start_new_session=True,
         )
         self._streams = {

@@ -9,6 +9,7 @@ import socket
 import struct
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -151,6 +152,31 @@ def test_loss(lab: Lab) -> None:
         while far.recv(2048) != b"end":
             arrived += 1
     assert 100 < arrived < 180  # 140 expected; the bounds are six standard deviations away
+
+
+def test_delay(lab: Lab) -> None:
+    home, server = lab.nat(delay=0.05), lab.host(delay=0.03)
+    client = home.host()
+    with server.socket(port=7000) as far, client.socket() as near:
+        mapped = exchange(near, (server.address, 7000), far)
+        exchange(far, mapped, near)  # neighbours are known now
+        started = time.monotonic()
+        exchange(near, (server.address, 7000), far)
+        assert time.monotonic() - started >= 0.08
+    with server.socket(socket.SOCK_STREAM, port=80) as listener, client.socket(socket.SOCK_STREAM) as one:
+        listener.listen()
+        one.connect((server.address, 80))
+        other, _ = listener.accept()
+        with other:
+            # Large segments and their unfinished checksums pass too.
+            blob = bytes(1 << 20)
+            sender = threading.Thread(target=one.sendall, args=(blob,))
+            sender.start()
+            other.settimeout(5)
+            received = 0
+            while received < len(blob):
+                received += len(other.recv(65536))
+            sender.join()
 
 
 def test_black_hole(lab: Lab) -> None:

@@ -59,9 +59,7 @@ def test_signals_and_binary_output(lab: Lab) -> None:
 
 def test_a_program_runs_on_its_host(lab: Lab) -> None:
     host = lab.host()
-    script = (
-        "import socket, sys; s = socket.create_server((sys.argv[1], 80)); print('up', flush=True); s.accept()"
-    )
+    script = "import socket, sys; s = socket.create_server((sys.argv[1], 80)); print('up', flush=True); s.accept()"
     process = host.start([sys.executable, "-c", script, host.address])
     process.wait_line("up")
     with lab.host().socket(socket.SOCK_STREAM) as sock:
@@ -79,9 +77,7 @@ def test_fixed_names(lab: Lab) -> None:
         "for name in sys.argv[1:]: print(sorted({found[4][0] for found in socket.getaddrinfo(name, 1)}))"
     )
     done = host.run([sys.executable, "-c", script, "stun.l.google.com", "both.test", "localhost"])
-    assert done.stdout.splitlines()[:2] == ["['203.0.113.5']", "['2001:db8:113::6', '203.0.113.6']"], (
-        done.stderr
-    )
+    assert done.stdout.splitlines()[:2] == ["['203.0.113.5']", "['2001:db8:113::6', '203.0.113.6']"], done.stderr
     started = time.monotonic()
     assert "gaierror" in host.run([sys.executable, "-c", script, "elsewhere.test"]).stderr
     assert time.monotonic() - started < 5

@@ -35,9 +35,7 @@ _HIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 # Characters that show nothing although their category promises something:
 # joiners and fillers of Korean, Khmer, Mongolian, the empty Braille pattern,
 # and the musical notehead without a head.
-_HIDDEN_CHARACTERS = frozenset(
-    "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0\U0001d159"
-)
+_HIDDEN_CHARACTERS = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0\U0001d159")
 
 _ZERO_WIDTH_JOINER = "\u200d"
 
@@ -114,9 +112,7 @@ def _may_vary(base: str, selector: str) -> bool:
     """Whether the selector changes how the base looks; elsewhere it is only a hiding place."""
     if selector in ("\ufe0e", "\ufe0f"):
         return base in _EMOJI_BASES or _is_emoji(base)
-    return (
-        "\u3400" <= base <= "\u9fff" or "\uf900" <= base <= "\ufaff" or "\U00020000" <= base <= "\U0003ffff"
-    )
+    return "\u3400" <= base <= "\u9fff" or "\uf900" <= base <= "\ufaff" or "\U00020000" <= base <= "\U0003ffff"
 
 
 def _escape(character: str) -> str:

@@ -176,4 +176,3 @@ def _hint(side: Side, event: Waiting, given: Phrase | None) -> str:
         f"    tin-can tap {text}\n\n"
         "Waiting ..."
     )
-

@@ -45,7 +45,7 @@ class _Can:
 
         with self._news:
             if not self._news.wait_for(lambda: find() is not None, max(0.0, deadline - time.monotonic())):
-                raise NobodyCame(f"The demo got stuck: {self.name} did not get as far as {event!r}. See tin-can doctor.")
+                raise NobodyCame(f"The demo got stuck: {self.name} did not get to {event!r}. See tin-can doctor.")
             found = find()
             assert found is not None  # noqa: S101 - waited for above
             return found

@@ -14,7 +14,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import Any, Final
 
 CHUNK: Final = 16 * 1024
 MAX_LINE: Final = 256 * 1024
@@ -129,7 +129,7 @@ def _typed() -> str:
     return ""
 
 
-def _terminal_state() -> list[object] | None:
+def _terminal_state() -> Any:
     try:
         import termios
 

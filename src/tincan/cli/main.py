@@ -7,6 +7,7 @@ in one place.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
@@ -100,10 +101,8 @@ def _interrupted() -> int:
 
 
 def _complain(text: str, code: int) -> int:
-    try:
+    with contextlib.suppress(OSError):
         print(f"tin-can: {text}", file=sys.stderr, flush=True)
-    except OSError:
-        pass
     return code
 
 

@@ -129,11 +129,16 @@ def _settings(values: Mapping[str, Any]) -> Settings:
     return settings
 
 
-def servers(values: Mapping[str, Any]) -> tuple[IceServer, ...]:
-    """Return the STUN and TURN servers of the settings; `UsageError` for a wrong URL."""
+def servers(values: Mapping[str, Any], *, ask_default_stun: bool | None = None) -> tuple[IceServer, ...]:
+    """Return the STUN and TURN servers of the settings; `UsageError` for a wrong URL.
+
+    The default STUN servers count only when a switchboard is used (see
+    `config.DEFAULT_STUN`), unless told otherwise.
+    """
     stun = () if values["stun"] == ("none",) else values["stun"]
-    if stun == config.DEFAULT_STUN and not values["switchboards"]:
-        stun = ()  # see config.DEFAULT_STUN
+    ask_default = bool(values["switchboards"]) if ask_default_stun is None else ask_default_stun
+    if stun == config.DEFAULT_STUN and not ask_default:
+        stun = ()
     user, password = values["turn_user"], values["turn_password"]
     found = [parse_server(url) for url in stun] + [parse_server(url, user, password) for url in values["turn"]]
     for server in found[len(stun) :]:

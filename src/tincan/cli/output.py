@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from tincan.apps.chat.events import Delivered, MessageReceived, PeerHello
 from tincan.apps.text import visible
 from tincan.errors import TinCanError
-from tincan.link.dial import Connected, LinkEvent
+from tincan.link.dial import Connected, LinkEvent, Tell
 from tincan.meet.events import PeerFound, PlaceTrouble, Waiting
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ class JsonOutput(Output):
         self._line(json.dumps({"event": event, **fields}))
 
 
-def route(output: Output, hint: Callable[[Waiting], str], seconds: Callable[[], float]) -> Callable[[LinkEvent], None]:
+def route(output: Output, hint: Callable[[Waiting], str], seconds: Callable[[], float]) -> Tell:
     """Return what `tie_string` tells its events to."""
 
     def tell(event: LinkEvent) -> None:

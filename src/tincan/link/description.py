@@ -78,7 +78,7 @@ def encode(payload: Description | MoreCandidates) -> bytes:
 def decode(data: bytes) -> Description | MoreCandidates | Unknown:
     """Read a payload from the peer; raise `ProtocolError` when it has the wrong form."""
     try:
-        payload = _decoder.decode(data)
+        payload: Description | MoreCandidates = _decoder.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         if _of_unknown_kind(data):
             return Unknown()

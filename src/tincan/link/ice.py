@@ -24,6 +24,7 @@ import contextlib
 import ipaddress
 import logging
 import re
+import socket
 import sys
 import time
 import types
@@ -183,9 +184,7 @@ class IceAgent(aioice.ice.Connection):
         self._told.add(address)
         self._local_candidates.append(candidate)
         self.on_candidate(
-            Candidate(
-                candidate.type, candidate.host, candidate.port, candidate.foundation, candidate.priority
-            )
+            Candidate(candidate.type, candidate.host, candidate.port, candidate.foundation, candidate.priority)
         )
 
     # -- checks ------------------------------------------------------------
@@ -297,26 +296,33 @@ class IceAgent(aioice.ice.Connection):
         return Path.DIRECT_UDP
 
 
-async def probe_stun(server: IceServer, local: str = "0.0.0.0") -> tuple[str, int]:  # noqa: S104
-    """Return the mapped address that one STUN server sees, for `tin-can doctor`.
+async def mapped_addresses(servers: Iterable[IceServer], seconds: float) -> list[tuple[str, int]]:
+    """Return what each STUN server that answers says it sees of one and the same IPv4 socket.
 
-    Raises `TimeoutError` or `OSError` when the server gives none.
+    Two servers that see different ports mean address-dependent mapping (RFC 4787 section 4.1).
     """
     loop = asyncio.get_running_loop()
-    addresses = await resolve(server.host, server.port)
-    waiting = aioice.ice.Connection(ice_controlling=False)
+    idle = aioice.ice.Connection(ice_controlling=False)
     transport, protocol = await loop.create_datagram_endpoint(
-        lambda: aioice.ice.StunProtocol(waiting), local_addr=(local, 0)
+        lambda: aioice.ice.StunProtocol(idle),
+        local_addr=("0.0.0.0", 0),  # noqa: S104 - one socket for every way out
     )
-    try:
+
+    async def ask(server: IceServer) -> tuple[str, int] | None:
         request = stun.Message(message_method=stun.Method.BINDING, message_class=stun.Class.REQUEST)
-        async with asyncio.timeout(3):
-            response, _ = await protocol.request(request, (addresses[0][1], server.port))
-        return cast(tuple[str, int], response.attributes["XOR-MAPPED-ADDRESS"])
-    except (stun.TransactionError, KeyError) as exc:
-        raise OSError(str(exc)) from exc
+        try:
+            async with asyncio.timeout(seconds):
+                addresses = [a for f, a in await resolve(server.host, server.port) if f == socket.AF_INET]
+                response, _ = await protocol.request(request, (addresses[0], server.port))
+            return cast(tuple[str, int], response.attributes["XOR-MAPPED-ADDRESS"])
+        except (stun.TransactionError, TimeoutError, OSError, LookupError):
+            return None
+
+    try:
+        answers = await asyncio.gather(*(ask(server) for server in servers))
     finally:
         transport.close()
+    return [answer for answer in answers if answer is not None]
 
 
 async def probe_turn(server: IceServer) -> tuple[str, int]:

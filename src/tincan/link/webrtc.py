@@ -132,11 +132,11 @@ class _Sctp(RTCSctpTransport):
             raise ConnectionError("the peer broke SCTP") from exc
 
     async def _receive(self, stream_id: int, pp_id: int, data: bytes) -> None:
-        if pp_id == _sctp.WEBRTC_DCEP and data[:1] == bytes([_sctp.DATA_CHANNEL_OPEN]):
-            # aiortc asserts on the first of these and keeps any number of the second.
-            if stream_id in self._data_channels or len(self._data_channels) >= MAX_CHANNELS:
-                self.broken = True
-                raise ConnectionError("the peer opened a channel that it may not open")
+        opens = pp_id == _sctp.WEBRTC_DCEP and data[:1] == bytes([_sctp.DATA_CHANNEL_OPEN])
+        # aiortc asserts on the first of these and keeps any number of the second.
+        if opens and (stream_id in self._data_channels or len(self._data_channels) >= MAX_CHANNELS):
+            self.broken = True
+            raise ConnectionError("the peer opened a channel that it may not open")
         await super()._receive(stream_id, pp_id, data)
         await self._room()
 
@@ -274,9 +274,7 @@ class WebRtcLink:
         try:
             async with asyncio.timeout(DTLS_TIMEOUT):
                 await self._secure(remote.fingerprint)
-                await self._sctp.start(
-                    _sctp.RTCSctpCapabilities(maxMessageSize=2 * MAX_CHANNEL_MESSAGE), SCTP_PORT
-                )
+                await self._sctp.start(_sctp.RTCSctpCapabilities(maxMessageSize=2 * MAX_CHANNEL_MESSAGE), SCTP_PORT)
                 await self._opened()
         except TimeoutError:
             raise NoPath("A path was found, but it went silent before the string was tied. Try again.") from None
@@ -309,7 +307,7 @@ class WebRtcLink:
         raise NoPath("A path was found, but the encrypted link could not be made on it. Try again.")
 
     async def _opened(self) -> None:
-        channel = self._control._channel  # noqa: SLF001 - our own class, this module
+        channel = self._control._channel
         if channel.readyState != "open":
             opened = asyncio.Event()
             channel.on("open", opened.set)
@@ -334,7 +332,7 @@ class WebRtcLink:
             raise ChannelClosed("The link has ended.")
         channel = self._channel(label)
         opened = asyncio.Event()
-        inner = channel._channel  # noqa: SLF001 - our own class, this module
+        inner = channel._channel
         inner.on("open", opened.set)
         inner.on("close", opened.set)
         if inner.readyState == "connecting":
@@ -414,5 +412,3 @@ class WebRtcLink:
             self._roomy.set()
             self._accepted.put_nowait(None)
             logger.info("link closed: %s", reason.value)
-
-

@@ -65,9 +65,7 @@ class Mailbox(Protocol):
 class MemoryMailbox:
     """A mailbox within one process: `pair` makes both sides."""
 
-    def __init__(
-        self, inbox: asyncio.Queue[bytes | None], outbox: asyncio.Queue[bytes | None]
-    ) -> None:
+    def __init__(self, inbox: asyncio.Queue[bytes | None], outbox: asyncio.Queue[bytes | None]) -> None:
         self._inbox = inbox
         self._outbox = outbox
         self._closed = False

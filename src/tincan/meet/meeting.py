@@ -136,9 +136,7 @@ async def meet(
     watch = _Watch(tell, len(places))
     outcomes: asyncio.Queue[Line | TinCanError] = asyncio.Queue()
     the_try = _Try()
-    tasks = [
-        group.create_task(_attend(side, keys, place, the_try, offer, watch.tell, outcomes)) for place in places
-    ]
+    tasks = [group.create_task(_attend(side, keys, place, the_try, offer, watch.tell, outcomes)) for place in places]
     try:
         async with asyncio.timeout(timeout):
             return await _first(outcomes, len(tasks), watch)
@@ -249,9 +247,7 @@ async def _handshakes(
                 raise
 
 
-async def _handshake(
-    side: Side, line: Line, mailbox: Mailbox, the_try: _Try, offer: Offer, tell: Tell
-) -> None:
+async def _handshake(side: Side, line: Line, mailbox: Mailbox, the_try: _Try, offer: Offer, tell: Tell) -> None:
     """Take the handshake to a confirmed peer; what came with the confirmation is in ``line.first``."""
     handshake = line.handshake
     await line.flush()

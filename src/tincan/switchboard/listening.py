@@ -22,9 +22,11 @@ def listen(host: str, port: int) -> list[socket.socket]:
     With port 0 the system chooses the port. ``::`` takes IPv4 as well where
     the system can. Raises `UsageError` or `CannotListen`.
     """
+    if not 0 <= port <= 65_535:
+        raise UsageError(f"There is no port {port}; ports go from 0 to 65535.")
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except (OSError, UnicodeError, OverflowError) as exc:
+    except (OSError, UnicodeError) as exc:
         raise UsageError(f"There is no address {host!r} to listen on.") from exc
     sockets: list[socket.socket] = []
     try:
@@ -38,7 +40,7 @@ def listen(host: str, port: int) -> list[socket.socket]:
                     (address[0], wanted, *address[2:]), family=family, backlog=_BACKLOG, dualstack_ipv6=dual
                 )
             )
-    except (OSError, OverflowError) as exc:
+    except OSError as exc:
         for open_socket in sockets:
             open_socket.close()
         raise CannotListen(_sentence(host, port, exc)) from exc
@@ -51,9 +53,9 @@ def url_of(listening: socket.socket) -> str:
     return f"ws://[{host}]:{port}" if ":" in host else f"ws://{host}:{port}"
 
 
-def _sentence(host: str, port: int, error: Exception) -> str:
+def _sentence(host: str, port: int, error: OSError) -> str:
     where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    match getattr(error, "errno", None):
+    match error.errno:
         case errno.EADDRINUSE:
             return f"Something else already listens on {where}; choose another port with --listen."
         case errno.EACCES | errno.EPERM:

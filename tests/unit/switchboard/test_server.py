@@ -175,7 +175,7 @@ async def test_a_port_that_is_taken() -> None:
         ("192.0.2.1", 0, CannotListen),
         ("no such host", 0, UsageError),
         ("x" * 300, 0, UsageError),
-        ("127.0.0.1", 99_999, (UsageError, CannotListen)),
+        ("127.0.0.1", 65_536, UsageError),
     ],
 )
 async def test_a_place_where_nobody_can_listen(host: str, port: int, error: type[Exception]) -> None:

@@ -76,9 +76,7 @@ class ChatProtocol:
         """``version`` and ``minimum`` are there to try what other versions will do."""
         offered = list(capabilities)
         if len(offered) > MAX_CAPABILITIES or not all(map(_is_capability, offered)):
-            raise UsageError(
-                f"At most {MAX_CAPABILITIES} capabilities of {MAX_CAPABILITIES} characters each."
-            )
+            raise UsageError(f"At most {MAX_CAPABILITIES} capabilities of {MAX_CAPABILITIES} characters each.")
         self._hello = Hello(version, minimum, visible_name(name), visible_name(agent, fallback=""), offered)
         self._state = State.NEW
         self._failure: ProtocolError | None = None

@@ -8,8 +8,8 @@ import socket
 from collections.abc import AsyncIterator
 from typing import Final
 
-from zeroconf import InterfaceChoice, IPVersion, NonUniqueNameException
 from zeroconf import Error as ZeroconfError
+from zeroconf import InterfaceChoice, IPVersion, NonUniqueNameException
 from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
 
 from tincan.nat.addresses import interfaces

@@ -70,7 +70,8 @@ class _Error(msgspec.Struct, frozen=True, tag="error"):
     text: str = ""
 
 
-_decoder = msgspec.json.Decoder(_Opened | _Message | _Reset | _Gone | _Error)
+_Frame = _Opened | _Message | _Reset | _Gone | _Error
+_decoder = msgspec.json.Decoder(_Frame)
 _encoder = msgspec.json.Encoder()
 
 _RETRY = {
@@ -284,7 +285,7 @@ class SwitchboardMailbox:
                     for seq in range(len(self._sent)):
                         await self._put(socket, seq)
 
-    def _handle(self, frame: _Opened | _Message | _Reset | _Gone | _Error) -> None:
+    def _handle(self, frame: _Frame) -> None:
         match frame:
             case _Opened():
                 self._take_opened(frame)
@@ -375,9 +376,10 @@ def _encode(**frame: object) -> str:
     return _encoder.encode(frame).decode()
 
 
-def _decode(text: str | bytes) -> _Opened | _Message | _Reset | _Gone | _Error:
+def _decode(text: str | bytes) -> _Frame:
     try:
-        return _decoder.decode(text)
+        frame: _Frame = _decoder.decode(text)
+        return frame
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise _NotASwitchboard from None
 
