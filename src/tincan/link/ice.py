@@ -291,7 +291,8 @@ class IceAgent(aioice.ice.Connection):
         local, remote = pair.local_candidate, pair.remote_candidate
         if "relay" in (local.type, remote.type):
             return Path.RELAYED
-        if on_lan(ipaddress.ip_address(remote.host), self._interfaces):
+        # Only an address that is the peer's own says that we share its network.
+        if remote.type == "host" and on_lan(ipaddress.ip_address(remote.host), self._interfaces):
             return Path.LAN
         return Path.DIRECT_UDP
 

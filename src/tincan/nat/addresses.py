@@ -79,10 +79,14 @@ def usable_remote(text: str, *, loopback: bool) -> bool:
 
 
 def on_lan(remote: IPAddress, found: Iterable[Interface]) -> bool:
-    """Whether a directly reached address is in our own network, or at least a private one."""
+    """Whether an address of the peer's own is in one of our networks, or at least a private one."""
     if remote.is_loopback or any(i.holds(remote) for i in found):
         return True
-    return remote.is_private if remote.version == 4 else remote in _ULA
+    return any(remote in network for network in _PRIVATE)
 
 
-_ULA = ipaddress.ip_network("fc00::/7")
+# RFC 1918, RFC 3927, RFC 4193; not `is_private`, which counts every special range as private.
+_PRIVATE = tuple(
+    ipaddress.ip_network(text)
+    for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "fc00::/7")
+)

@@ -7,6 +7,7 @@ store may keep a copy somewhere else.
 
 from __future__ import annotations
 
+import collections
 import enum
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -81,14 +82,15 @@ class MemoryStore:
     """A store that forgets when the process ends, which is what a switchboard should do."""
 
     def __init__(self) -> None:
-        self._records: dict[str, MailboxRecord] = {}
+        # Not a dict: to find its first item, that one walks over all that was deleted before it.
+        self._records: collections.OrderedDict[str, MailboxRecord] = collections.OrderedDict()
 
     def get(self, code: str) -> MailboxRecord | None:
         """See `Store.get`."""
         return self._records.get(code)
 
     def put(self, record: MailboxRecord) -> None:
-        """See `Store.put`. A dict keeps the place of a key that is put again."""
+        """See `Store.put`. A key that is put again keeps its place."""
         self._records[record.code] = record
 
     def delete(self, code: str) -> None:

@@ -29,7 +29,8 @@ def test_a_bucket_gives_its_burst_and_then_its_rate() -> None:
     bucket = Bucket(rate=2, burst=3, tokens=3, updated=10)
     assert [bucket.take(10) for _ in range(4)] == [True, True, True, False]
     assert [bucket.take(10.5), bucket.take(10.5)] == [True, False]
-    assert not bucket.take(10.25)  # a time read earlier gives nothing
+    assert not bucket.take(10.25)  # a time read earlier gives nothing, and takes nothing
+    assert [bucket.take(11), bucket.take(11)] == [True, False]
     assert [bucket.take(100) for _ in range(4)] == [True, True, True, False]
 
 

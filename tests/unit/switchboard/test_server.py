@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 import hmac
 import socket
@@ -16,7 +17,7 @@ from tincan.meet.nameplate import nameplate_code
 from tincan.switchboard.app import SwitchboardSettings, serve
 from tincan.switchboard.listening import CannotListen
 from tincan.switchboard.quotas import MailboxLimits
-from unit.switchboard.wire import CODE, Client, http, metric, switchboard
+from unit.switchboard.wire import CODE, PATIENCE, Client, http, metric, switchboard
 
 connected = Client.connected
 
@@ -198,6 +199,16 @@ async def test_ipv6_and_both() -> None:
         port = url.rpartition(":")[2]
         async with connected(f"ws://localhost:{port}") as can:
             await can.open("attach", "one")
+
+
+async def test_a_can_that_answers_nothing_does_not_hold_up_the_stop() -> None:
+    async with asyncio.timeout(PATIENCE), contextlib.AsyncExitStack() as outlives_it:
+        async with switchboard() as url:
+            can = await outlives_it.enter_async_context(connected(url))
+            await can.open("attach", "one")
+            can.socket.transport.pause_reading()
+        can.socket.transport.resume_reading()
+        assert await can.error() == "closing"
 
 
 # -- for the operator --
