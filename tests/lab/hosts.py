@@ -40,14 +40,18 @@ class Network:
         *,
         gateway: bool,
         multicast: bool = True,
+        on_link: bool = True,
     ) -> None:
+        """``on_link`` False: hosts reach each other through the gateway, as strangers on the internet do."""
         self.lab = lab
         self.prefixes = [ipaddress.ip_network(prefix) for prefix in prefixes]
         self.multicast = multicast
         self._namespace = namespace
         self._bridge = bridge
         self._gateway = gateway
+        self._on_link = on_link
         self._cables: list[Cable] = []
+        self._counters = 0
         self._next_host = 2  # 1 is the gateway
         # A bridge without an address of its own takes a new one with every port, and the neighbours go stale.
         setup = [f"link add {bridge} address 02:00:00:00:00:01 type bridge mcast_snooping 0"]
@@ -77,7 +81,10 @@ class Network:
         self._namespace.ip([f"link set {cable.port} master {self._bridge} up"])
         lines = [f"link set {interface} up"]
         for prefix, own in chosen:
-            lines.append(f"addr add {own}/{prefix.prefixlen} dev {interface}")
+            length = prefix.prefixlen if self._on_link else prefix.max_prefixlen
+            lines.append(f"addr add {own}/{length} dev {interface}")
+            if not self._on_link:
+                lines.append(f"route add {prefix[1]}/{length} dev {interface} src {own}")
             if self._gateway:
                 lines.append(f"route add {EVERYWHERE[prefix.version]} via {prefix[1]} dev {interface}")
             elif prefix.version == 4:  # without a default route multicast needs one of its own
@@ -89,6 +96,25 @@ class Network:
     def apply_cables(self) -> None:
         """Make the switch treat its cables as they are now described."""
         self._namespace.nft(switch_rules(self._cables, self.multicast))
+
+    def count_between(self, first: str, second: str) -> Callable[[], int]:
+        """Count packets that pass here between two IPv4 addresses, either way, from now on; call the result."""
+        self._counters += 1
+        table = f"bridge count{self._counters}"
+        self._namespace.nft(
+            f"table {table} {{\n"
+            "counter passed { }\n"
+            "chain incoming { type filter hook prerouting priority -200;\n"
+            f'iifname "port*" ip saddr {first} ip daddr {second} counter name passed\n'
+            f'iifname "port*" ip saddr {second} ip daddr {first} counter name passed\n'
+            "}\n}\n"
+        )
+
+        def passed() -> int:
+            text = self._namespace.nft(f"list counter {table} passed\n")
+            return int(text.split("packets ")[1].split()[0])
+
+        return passed
 
     def _lay_wire(self, namespace: Namespace, interface: str, port: str, delay: float) -> None:
         """Connect interface and port by a program that takes its time, in a namespace of its own."""

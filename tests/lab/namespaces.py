@@ -116,9 +116,9 @@ class Namespace:
         """Run `ip` once for all these lines; returns what they show."""
         return self.call(_execute, ["ip", "-details", "-batch", "-"], "\n".join(lines) + "\n")
 
-    def nft(self, rules: str) -> None:
-        """Load a ruleset, all of it or nothing."""
-        self.call(_execute, ["nft", "-f", "-"], rules)
+    def nft(self, rules: str) -> str:
+        """Load a ruleset, all of it or nothing; returns what it lists."""
+        return self.call(_execute, ["nft", "-f", "-"], rules)
 
     def sysctl(self, values: Mapping[str, int]) -> None:
         """Set kernel parameters of this namespace."""

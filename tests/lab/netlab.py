@@ -75,7 +75,7 @@ class Lab:
         if self._internet is None:
             core = self.registry.namespace("internet")
             prefixes = [INTERNET_4, INTERNET_6]
-            self._internet = Network(self, core, "core", prefixes, gateway=True, multicast=False)
+            self._internet = Network(self, core, "core", prefixes, gateway=True, multicast=False, on_link=False)
             core.sysctl(
                 {
                     "net.ipv4.ip_forward": 1,

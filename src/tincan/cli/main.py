@@ -11,9 +11,11 @@ import contextlib
 import os
 import sys
 import time
-from typing import TYPE_CHECKING, NoReturn
 
+TYPE_CHECKING = False  # as typing's, which takes 2 ms to import
 if TYPE_CHECKING:
+    from typing import NoReturn
+
     import click
 
 STARTED = time.monotonic()

@@ -179,6 +179,8 @@ class _Dial:
             for server in fresh[: MAX_SERVERS - len(self._servers)]:
                 self._servers.add(server)
                 self._asking.append(self._group.create_task(self._ask(server)))
+        # Event classes only: an event may name a place, and Waiting holds the phrase.
+        logger.info("%s", type(event).__name__)
         self._tell(event)
 
     # -- candidates -------------------------------------------------------------------
@@ -188,8 +190,10 @@ class _Dial:
         await asyncio.to_thread(__import__, "tincan.link.webrtc")
         from tincan.link.webrtc import WebRtcLink  # loaded just now
 
+        logger.info("stack loaded")
         link = WebRtcLink(self._side, relay_only=self._settings.relay_only)
         await link.gather(self._found)
+        logger.info("host candidates gathered")
         return link
 
     def _found(self, candidate: Candidate) -> None:

@@ -271,11 +271,14 @@ class WebRtcLink:
         sealed envelope.
         """
         await self._find_path(remote)
+        logger.info("path found: %s", self._path.value)
         try:
             async with asyncio.timeout(DTLS_TIMEOUT):
                 await self._secure(remote.fingerprint)
+                logger.info("DTLS done")
                 await self._sctp.start(_sctp.RTCSctpCapabilities(maxMessageSize=2 * MAX_CHANNEL_MESSAGE), SCTP_PORT)
                 await self._opened()
+                logger.info("SCTP done")
         except TimeoutError:
             raise NoPath("A path was found, but it went silent before the string was tied. Try again.") from None
         except ConnectionError as exc:

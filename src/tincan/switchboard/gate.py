@@ -22,9 +22,7 @@ class Gate(asyncio.Protocol):
     ``time_allowed`` is in seconds.
     """
 
-    def __init__(
-        self, make: Callable[[], asyncio.Protocol], limiter: Limiter | None, time_allowed: float
-    ) -> None:
+    def __init__(self, make: Callable[[], asyncio.Protocol], limiter: Limiter | None, time_allowed: float) -> None:
         self._make = make
         self._time_allowed = time_allowed
         self._limiter = limiter

@@ -111,9 +111,7 @@ class Switchboard:
         if self._stopping:
             connection.refuse(ErrorCode.CLOSING, "This switchboard is being stopped.")
         elif len(self._connections) >= self._settings.connections:
-            connection.refuse(
-                ErrorCode.FULL, "This switchboard is full. Try again later, or use another one."
-            )
+            connection.refuse(ErrorCode.FULL, "This switchboard is full. Try again later, or use another one.")
         elif not self.limiter.connect(connection.address, _now()):
             connection.refuse(ErrorCode.RATE, "Too many connections come from this address.")
         else:

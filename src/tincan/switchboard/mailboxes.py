@@ -93,9 +93,7 @@ class Mailboxes:
     def __len__(self) -> int:
         return len(self._store)
 
-    def receive(
-        self, connection: int, frame: frames.ClientFrame, *, address: str, now: float
-    ) -> list[Effect]:
+    def receive(self, connection: int, frame: frames.ClientFrame, *, address: str, now: float) -> list[Effect]:
         """Take one frame of ``connection``, which comes from ``address`` (an `address_key`)."""
         was_seated = connection in self._seats
         effects = self.expire(now)

@@ -57,10 +57,7 @@ class Metrics:
             lines += _head(name, kind, text)
             lines.append(f"tincan_switchboard_{name} {value}")
         lines += _head("errors_total", "counter", "Errors that cans were told, by code.")
-        lines += [
-            f'tincan_switchboard_errors_total{{code="{code.value}"}} {self.errors[code]}'
-            for code in ErrorCode
-        ]
+        lines += [f'tincan_switchboard_errors_total{{code="{code.value}"}} {self.errors[code]}' for code in ErrorCode]
         return "\n".join(lines) + "\n"
 
 

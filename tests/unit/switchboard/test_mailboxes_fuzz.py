@@ -95,9 +95,7 @@ class FaithfulCan:
     mailbox: str | None = None
 
     def connect(self) -> None:
-        self.line = self.desk.can().open(
-            self.side, self.side.value, resume=self.mailbox, seen=len(self.heard)
-        )
+        self.line = self.desk.can().open(self.side, self.side.value, resume=self.mailbox, seen=len(self.heard))
         self.mailbox = self.line.opened().mailbox
 
     def listen(self) -> None:

@@ -47,9 +47,7 @@ async def test_a_can_that_has_opened_may_be_silent() -> None:
             assert await late.body() == b"still here"
 
 
-@pytest.mark.parametrize(
-    "said", [b"", b"GET /v1 HTTP/1.1\r\nHost: ", b"GET /healthz HTTP/1.1\r\nHost: x\r\n"]
-)
+@pytest.mark.parametrize("said", [b"", b"GET /v1 HTTP/1.1\r\nHost: ", b"GET /healthz HTTP/1.1\r\nHost: x\r\n"])
 async def test_half_a_request_does_not_hold_a_socket(said: bytes) -> None:
     async with switchboard(handshake=0.1) as url:
         reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))

@@ -25,9 +25,7 @@ async def switchboard(**settings: Any) -> AsyncIterator[str]:
     ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(
-            serve(SwitchboardSettings(**({"port": 0} | settings)), ready=ready.set_result, stop=stop)
-        )
+        tasks.create_task(serve(SwitchboardSettings(**({"port": 0} | settings)), ready=ready.set_result, stop=stop))
         try:
             yield await ready
         finally:
@@ -106,7 +104,5 @@ async def http(url: str, path: str, *headers: str) -> tuple[str, str]:
 
 async def metric(url: str, name: str) -> int:
     _, body = await http(url, "/metrics")
-    [value] = [
-        line.split()[1] for line in body.splitlines() if line.startswith(f"tincan_switchboard_{name} ")
-    ]
+    [value] = [line.split()[1] for line in body.splitlines() if line.startswith(f"tincan_switchboard_{name} ")]
     return int(value)

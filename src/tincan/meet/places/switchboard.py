@@ -356,7 +356,7 @@ class SwitchboardMailbox:
 
         body = base64.b64encode(self._sent[seq]).decode()
         with contextlib.suppress(ConnectionClosed):  # sent again after the reconnection
-            await socket.send(_encode(type="send", seq=seq, body=body))
+            await socket.send(_encode(type="send", mailbox=self._mailbox, seq=seq, body=body))
 
     def _trouble(self, text: str) -> None:
         logger.info("switchboard trouble: %s", text)

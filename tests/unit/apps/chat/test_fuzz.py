@@ -72,9 +72,7 @@ values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=6,
 )
-fields = st.sampled_from(
-    ["version", "minimum", "name", "agent", "capabilities", "id", "text", "action", "active"]
-)
+fields = st.sampled_from(["version", "minimum", "name", "agent", "capabilities", "id", "text", "action", "active"])
 
 
 @patient

@@ -75,9 +75,7 @@ def test_our_own_capabilities_must_fit() -> None:
 @pytest.mark.parametrize(
     ("ours", "theirs", "agreed"), [((1, 1), (1, 3), 1), ((2, 4), (1, 3), 3), ((1, 9), (9, 9), 9)]
 )
-def test_the_highest_common_version_is_spoken(
-    ours: tuple[int, int], theirs: tuple[int, int], agreed: int
-) -> None:
+def test_the_highest_common_version_is_spoken(ours: tuple[int, int], theirs: tuple[int, int], agreed: int) -> None:
     pair = CorePair(
         ChatProtocol(name="a", minimum=ours[0], version=ours[1]),
         ChatProtocol(name="b", minimum=theirs[0], version=theirs[1]),

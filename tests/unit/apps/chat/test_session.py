@@ -99,9 +99,7 @@ async def test_many_messages_both_ways_arrive_in_order() -> None:
             group.create_task(say(chat))
     for task in seen:
         assert texts(task.result()) == said
-        assert [event.id for event in task.result() if isinstance(event, Delivered)] == list(
-            range(1, count + 1)
-        )
+        assert [event.id for event in task.result() if isinstance(event, Delivered)] == list(range(1, count + 1))
         closed = task.result()[-1]
         assert isinstance(closed, Closed)
         assert (closed.undelivered, closed.error) == (0, None)
