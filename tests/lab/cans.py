@@ -1,16 +1,36 @@
-"""Real tin-can processes in the laboratory: a switchboard, and cans that tell their events as JSON."""
+"""Real tin-can processes in the laboratory: a switchboard, and cans that tell their events as JSON.
+
+`Town` is the usual laboratory: a server host with a switchboard and a STUN and TURN server. `meet` starts
+two cans, `converse` lets them talk and returns the path that each reports, `hang_up` ends both well.
+"""
 
 from __future__ import annotations
 
+import functools
 import json
+import os
+import re
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
-from lab.netlab import Host, Process
+from lab.netlab import Host, Lab, Process, Router, TurnServer
 
 TIN_CAN = [sys.executable, "-m", "tincan"]
 PORT = 8080
+SERVER = "203.0.113.5"
+SERVER_6 = "2001:db8:113::5"
+
+SECRET = "correct horse battery staple drum"  # a phrase that people chose: nobody needs to hand it on
+OTHER_SECRET = "wrong mule battery staple drum"
+
+
+def tin_can(host: Host, command: str, *arguments: str, env: dict[str, str] | None = None, **options: Any) -> Process:
+    """Start the command on a host, with no settings of the machine's user."""
+    clean = {name: "" for name in os.environ if name.startswith("TIN_CAN_")}
+    clean["XDG_CONFIG_HOME"] = "/nonexistent"
+    return host.start([*TIN_CAN, command, *arguments], env=clean | (env or {}), **options)
 
 
 class Switchboard:
@@ -20,11 +40,11 @@ class Switchboard:
         self.host = host
         shown = address or host.address
         self.url = f"ws://[{shown}]:{port}" if ":" in shown else f"ws://{shown}:{port}"
-        self._argv = [*TIN_CAN, "switchboard", "--listen", f"[::]:{port}", *options]
+        self._options = ["--listen", f"[::]:{port}", *options]
         self.process = self._start()
 
     def _start(self) -> Process:
-        process = self.host.start(self._argv)
+        process = tin_can(self.host, "switchboard", *self._options)
         process.wait_line("listens at", timeout=20, stream="stderr")
         return process
 
@@ -42,14 +62,20 @@ class Can:
     """One tin-can process with --json."""
 
     def __init__(self, host: Host, command: str, *arguments: str, env: dict[str, str] | None = None) -> None:
+        self.host = host
         self.started = time.monotonic()
-        self.process = host.start([*TIN_CAN, command, *arguments, "--json", "--name", host.name], env=env)
+        self.process = tin_can(host, command, *arguments, "--json", "--name", host.name, env=env)
 
     def event(self, kind: str, timeout: float = 20) -> dict[str, Any]:
         """Return the next event of a kind, passing over others."""
         line = self.process.wait_line(lambda text: json.loads(text)["event"] == kind, timeout=timeout)
         found: dict[str, Any] = json.loads(line)
         return found
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """Every event until now."""
+        return [json.loads(line) for line in self.process.stdout.splitlines(keepends=True) if line.endswith("\n")]
 
     def say(self, text: str) -> None:
         """Type a line."""
@@ -69,12 +95,63 @@ class Can:
         """What it said on stderr so far."""
         return self.process.stderr
 
+    @property
+    def complaint(self) -> str:
+        """The one line that begins with the program's name: how it ended, if not well."""
+        (found,) = [line for line in self.error.splitlines() if line.startswith("tin-can: ")]
+        return found
 
-def meet(attached: Host, tapping: Host, *options: str, phrase: str | None = None) -> tuple[Can, Can]:
+
+class Town:
+    """A laboratory with a server host that runs a switchboard and a STUN and TURN server."""
+
+    def __init__(self, lab: Lab, *, tls: bool = False, family: str = "ipv4", offer_turn: bool = False) -> None:
+        self.lab = lab
+        if family == "ipv6":
+            self.server = lab.host("server", address=SERVER_6, family="ipv6")
+        else:
+            self.server = lab.host("server", address=SERVER)
+        secret = "of the operator" if offer_turn else None
+        self.turn: TurnServer = lab.coturn(self.server, tls=tls, secret=secret)
+        offers: list[str] = []
+        if secret is not None:
+            file = lab.registry.directory / "turn-secret"
+            file.write_text(secret + "\n")
+            offers = ["--turn", self.turn.turn_url("udp"), "--turn-secret-file", str(file)]
+        self.switchboard = Switchboard(self.server, *offers)
+
+    def options(self, *, transport: str | None = None) -> list[str]:
+        """Name the servers: the switchboard, STUN, and TURN over "udp", "tcp" or "tls"."""
+        found = ["--switchboard", self.switchboard.url, "--stun", self.turn.stun_url]
+        if transport is not None:
+            username, password = self.turn.credentials()
+            found += ["--turn", self.turn.turn_url(transport), "--turn-user", username, "--turn-password", password]
+        return found
+
+    @functools.cached_property
+    def routers(self) -> tuple[Router, Router]:
+        """Two home routers that can be punched."""
+        return self.lab.nat("port-restricted"), self.lab.nat("port-restricted")
+
+    @functools.cached_property
+    def hosts(self) -> tuple[Host, Host]:
+        """A host behind each of the routers."""
+        return self.routers[0].host("alice"), self.routers[1].host("bob")
+
+
+def meet(
+    attached: Host,
+    tapping: Host,
+    *options: str,
+    phrase: str | None = None,
+    only_attached: tuple[str, ...] = (),
+    only_tapping: tuple[str, ...] = (),
+    env: dict[str, str] | None = None,
+) -> tuple[Can, Can]:
     """Let two cans meet with the same options; return both, each on its way to the other."""
-    can = Can(attached, "attach-string", *([phrase] if phrase else []), *options)
+    can = Can(attached, "attach-string", *([phrase] if phrase else []), *options, *only_attached, env=env)
     waiting = can.event("waiting")
-    other = Can(tapping, "tap", phrase or waiting["phrase"], *options)
+    other = Can(tapping, "tap", phrase or waiting["phrase"], *options, *only_tapping, env=env)
     return can, other
 
 
@@ -88,3 +165,15 @@ def converse(a: Can, b: Can) -> tuple[str, str]:
     assert a.event("message")["text"] == "and back"
     b.event("delivered")
     return path_a, path_b
+
+
+def hang_up(a: Can, b: Can) -> None:
+    """End both: the one hangs up, and the other one's exit code says that this is a good end."""
+    assert b.hang_up() == 0, b.process.report()
+    assert a.wait() == 0, a.process.report()
+
+
+def checked_pairs(log: Path) -> set[tuple[str, str]]:
+    """Return the pairs of addresses, own and peer's, that ICE had before it, from a can's --log-file."""
+    found = re.findall(r"CandidatePair\(\('([^']+)', \d+\) -> \('([^']+)', \d+\)\)", log.read_text())
+    return set(found)

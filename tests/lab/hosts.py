@@ -84,7 +84,7 @@ class Network:
             length = prefix.prefixlen if self._on_link else prefix.max_prefixlen
             lines.append(f"addr add {own}/{length} dev {interface}")
             if not self._on_link:
-                lines.append(f"route add {prefix[1]}/{length} dev {interface} src {own}")
+                lines.append(f"route add {prefix[1]}/{length} dev {interface}")
             if self._gateway:
                 lines.append(f"route add {EVERYWHERE[prefix.version]} via {prefix[1]} dev {interface}")
             elif prefix.version == 4:  # without a default route multicast needs one of its own

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Coroutine
 from typing import Any
 
@@ -12,7 +11,6 @@ import click
 from tincan.apps.chat import ChatSession, Closed
 from tincan.cli.lines import Lines, Terminal, first_line, piped
 from tincan.cli.logs import set_up_logging
-from tincan.cli.main import STARTED
 from tincan.cli.options import MeetingOptions, find_phrase, meeting_options
 from tincan.cli.output import JsonOutput, Output, TerminalOutput, route
 from tincan.cli.runner import run_async
@@ -86,7 +84,7 @@ def _run(talk: Coroutine[Any, Any, int], output: Output) -> int:
 async def _talk(side: Side, phrase: Phrase | None, options: MeetingOptions, output: Output, lines: Lines) -> int:
     if phrase is not None:
         _advise(phrase, output)
-    tell = route(output, lambda event: _hint(side, event, phrase), lambda: time.monotonic() - STARTED)
+    tell = route(output, lambda event: _hint(side, event, phrase), counting_from_arrival=side is Side.ATTACH)
     if not options.terminal:
         lines.start()  # a person is asked only once there is somebody to talk to
     async with tie_string(side, phrase, options.settings, tell) as link:

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from tincan.apps.chat.events import Delivered, MessageReceived, PeerHello
 from tincan.apps.text import visible
+from tincan.cli.main import STARTED
 from tincan.errors import TinCanError
 from tincan.link.dial import Connected, LinkEvent, Tell
 from tincan.meet.events import PeerFound, PlaceTrouble, Waiting
@@ -50,7 +52,7 @@ class Output:
 
     def connected(self, event: Connected, seconds: float) -> None:
         """Tell that the string is tied."""
-        self.note(f"Connected {PATHS.get(event.path, event.path)}, {seconds:.1f} s after the start.")
+        self.note(f"Connected {PATHS.get(event.path, event.path)} in {seconds:.1f} s.")
 
     def chat(self, event: ChatEvent) -> None:
         """Tell what happened in the chat."""
@@ -160,17 +162,25 @@ class JsonOutput(Output):
         self._line(json.dumps({"event": event, **fields}))
 
 
-def route(output: Output, hint: Callable[[Waiting], str], seconds: Callable[[], float]) -> Tell:
-    """Return what `tie_string` tells its events to."""
+def route(output: Output, hint: Callable[[Waiting], str], *, counting_from_arrival: bool) -> Tell:
+    """Return what `tie_string` tells its events to.
+
+    How long connecting took counts from the start of the process; for a can
+    that waits (``counting_from_arrival``) from the arrival of the other one.
+    """
+    since = STARTED
 
     def tell(event: LinkEvent) -> None:
+        nonlocal since
         if isinstance(event, Waiting):
             output.waiting(event, hint(event))
         elif isinstance(event, PlaceTrouble):
             output.trouble(event)
         elif isinstance(event, PeerFound):
+            if counting_from_arrival:
+                since = time.monotonic()
             output.found(event)
         elif isinstance(event, Connected):
-            output.connected(event, seconds())
+            output.connected(event, time.monotonic() - since)
 
     return tell

@@ -4,7 +4,8 @@
 answers wherever the other one shows up; the tapping can commits itself at the
 first place where it finds the attaching one. Only one place may spend the one
 guess that a stranger has (`_Try`): the others stand still from then on, and
-are left once the peer is confirmed. If the guess was wrong, all of it ends.
+are left at the end. Once it is spent, there is no end but a confirmed peer or
+a failed meeting.
 """
 
 from __future__ import annotations
@@ -15,7 +16,14 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
-from tincan.errors import AuthenticationFailed, NobodyCame, NoPlaceReachable, PlaceUnreachable, TinCanError
+from tincan.errors import (
+    AuthenticationFailed,
+    NobodyCame,
+    NoPlaceReachable,
+    PeerRefused,
+    PlaceUnreachable,
+    TinCanError,
+)
 from tincan.meet.events import MeetEvent, PeerFound, PlaceReady, PlaceTrouble
 from tincan.meet.handshake import Handshake, State
 from tincan.meet.mailbox import Mailbox, MailboxClosed, MailboxReset, Side
@@ -36,6 +44,9 @@ REFUSAL_TIMEOUT: Final = 1.0
 
 CONFIRM_TIMEOUT: Final = 20.0
 """Seconds from the flight to the answer. Somebody who swallows messages would else keep us waiting."""
+
+REOPEN_DELAY: Final = 0.2
+"""Seconds before a mailbox that the other side left is opened again: a place that hangs up at once costs no more."""
 
 
 class Line:
@@ -96,7 +107,7 @@ class Line:
 
 
 class _Try:
-    """The one guess: the first place that takes it keeps it."""
+    """The one guess: the first place that takes it keeps it, and the meeting ends with what it comes to."""
 
     def __init__(self) -> None:
         self._owner: object = None
@@ -106,11 +117,6 @@ class _Try:
         if self._owner is None:
             self._owner = owner
         return self._owner is owner
-
-    def give_back(self, owner: object) -> None:
-        """Return a guess that was not spent."""
-        if self._owner is owner:
-            self._owner = None
 
 
 Offer = Callable[[Line], Awaitable[bytes]]
@@ -133,10 +139,10 @@ async def meet(
     hold up the result. Raises `NoPlaceReachable`, `NobodyCame`,
     `AuthenticationFailed`, or what the last place raised when none is left.
     """
-    watch = _Watch(tell, len(places))
+    watch = _Watch(tell)
     outcomes: asyncio.Queue[Line | TinCanError] = asyncio.Queue()
     the_try = _Try()
-    tasks = [group.create_task(_attend(side, keys, place, the_try, offer, watch.tell, outcomes)) for place in places]
+    tasks = [group.create_task(_attend(side, keys, place, the_try, offer, watch, outcomes)) for place in places]
     try:
         async with asyncio.timeout(timeout):
             return await _first(outcomes, len(tasks), watch)
@@ -177,15 +183,18 @@ async def _first(outcomes: asyncio.Queue[Line | TinCanError], places: int, watch
 class _Watch:
     """Passes events on and knows whether any place is, or was, reachable."""
 
-    def __init__(self, tell: Tell, places: int) -> None:
+    def __init__(self, tell: Tell) -> None:
         self._tell = tell
         self._reached = False
         self._deadline = asyncio.get_running_loop().time() + NO_PLACE_GRACE
         self.last_trouble = "No place answers."
 
+    def reached(self) -> None:
+        self._reached = True
+
     def tell(self, event: MeetEvent) -> None:
         if isinstance(event, PlaceReady):
-            self._reached = True
+            self.reached()
         elif isinstance(event, PlaceTrouble):
             self.last_trouble = event.text.replace("; trying again", "")
         self._tell(event)
@@ -204,26 +213,27 @@ async def _attend(
     place: Place,
     the_try: _Try,
     offer: Offer,
-    tell: Tell,
+    watch: _Watch,
     outcomes: asyncio.Queue[Line | TinCanError],
 ) -> None:
     """Keep a mailbox open at one place until the peer is confirmed there, or all is over."""
     try:
         while True:
-            mailbox = await place.open(side, keys.code)
+            mailbox = await place.open(side, keys.code, watch.tell)
+            watch.reached()
             line = None
             try:
-                line = await _handshakes(side, keys, place.name, mailbox, the_try, offer, tell)
+                line = await _handshakes(side, keys, place.name, mailbox, the_try, offer, watch.tell)
             except MailboxClosed:
                 logger.info("the other can left the place before the handshake")
-                continue
             finally:
-                the_try.give_back(mailbox)
                 if line is None:
                     with contextlib.suppress(TinCanError, OSError):
                         await mailbox.close(done=False)
-            outcomes.put_nowait(line)
-            return
+            if line is not None:
+                outcomes.put_nowait(line)
+                return
+            await asyncio.sleep(REOPEN_DELAY)
     except TinCanError as exc:
         outcomes.put_nowait(exc)
 
@@ -237,13 +247,15 @@ async def _handshakes(
         try:
             await _handshake(side, line, mailbox, the_try, offer, tell)
             return line
-        except (MailboxReset, MailboxClosed) as exc:
+        except (AuthenticationFailed, PeerRefused):
+            raise  # the end of the meeting: no other place gets the guess
+        except TinCanError as exc:
             if line.handshake.spent:
                 raise AuthenticationFailed(
                     "The line was cut in the middle of the handshake, so it cannot be told whether the phrase "
                     "was right. Agree on a new phrase and try again."
                 ) from exc
-            if isinstance(exc, MailboxClosed):
+            if not isinstance(exc, MailboxReset):
                 raise
 
 

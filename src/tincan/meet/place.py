@@ -25,5 +25,9 @@ class Place(Protocol):
     def name(self) -> str:
         """What users know the place by."""
 
-    async def open(self, side: Side, code: str) -> Mailbox:
-        """Return this side of the mailbox of a string code (12 hex digits)."""
+    async def open(self, side: Side, code: str, tell: Tell | None = None) -> Mailbox:
+        """Return this side of the mailbox of a string code (12 hex digits).
+
+        ``tell`` hears of the place from now on; without it, whoever the place
+        was made with does.
+        """

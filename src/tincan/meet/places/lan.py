@@ -84,8 +84,9 @@ class LanPlace:
         self._group = group
         self._tell = tell
 
-    async def open(self, side: Side, code: str) -> ServedMailbox | VisitedMailbox:
+    async def open(self, side: Side, code: str, tell: Tell | None = None) -> ServedMailbox | VisitedMailbox:
         """See `Place.open`."""
+        self._tell = tell or self._tell
         if side is Side.TAP:
             return await _find(code, self._tell)
         served = ServedMailbox(code, self._tell)

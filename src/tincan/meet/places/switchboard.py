@@ -21,7 +21,7 @@ from typing import Annotated, Any, Final
 import msgspec
 
 from tincan.errors import PeerRefused, PlaceUnreachable, TinCanError, UsageError
-from tincan.meet.events import PlaceReady, PlaceTrouble, ServersOffered
+from tincan.meet.events import MeetEvent, PlaceReady, PlaceTrouble, ServersOffered
 from tincan.meet.mailbox import MAX_MESSAGE, MailboxClosed, MailboxReset, Side
 from tincan.meet.place import Tell
 from tincan.nat.resolve import resolve
@@ -131,8 +131,9 @@ class SwitchboardPlace:
         self._kept = mailbox
         return mailbox.nameplate
 
-    async def open(self, side: Side, code: str) -> SwitchboardMailbox:
+    async def open(self, side: Side, code: str, tell: Tell | None = None) -> SwitchboardMailbox:
         """See `Place.open`."""
+        self._tell = tell or self._tell
         kept, self._kept = self._kept, None
         if kept is not None:
             if kept.code == code:
@@ -140,8 +141,11 @@ class SwitchboardPlace:
             await kept.close(done=False)  # another switchboard was quicker with its nameplate
         return await self._open(side, code)
 
+    def _hear(self, event: MeetEvent) -> None:
+        self._tell(event)
+
     async def _open(self, side: Side, code: str | None) -> SwitchboardMailbox:
-        mailbox = SwitchboardMailbox(self.url, self.name, side, code, self._tell)
+        mailbox = SwitchboardMailbox(self.url, self.name, side, code, self._hear)
         mailbox.task = self._group.create_task(mailbox.run())
         try:
             await mailbox.opened()
