@@ -6,7 +6,9 @@ two cans, `converse` lets them talk and returns the path that each reports, `han
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import http.client
 import json
 import os
 import re
@@ -15,7 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from lab.netlab import Host, Lab, Process, Router, TurnServer
+from lab.netlab import Host, Lab, Process, Router, TurnServer, WaitTimeout
 
 TIN_CAN = [sys.executable, "-m", "tincan"]
 PORT = 8080
@@ -29,7 +31,7 @@ OTHER_SECRET = "wrong mule battery staple drum"
 def tin_can(host: Host, command: str, *arguments: str, env: dict[str, str] | None = None, **options: Any) -> Process:
     """Start the command on a host, with no settings of the machine's user."""
     clean = {name: "" for name in os.environ if name.startswith("TIN_CAN_")}
-    clean["XDG_CONFIG_HOME"] = "/nonexistent"
+    clean |= {"XDG_CONFIG_HOME": "/nonexistent", "no_proxy": "*"}
     return host.start([*TIN_CAN, command, *arguments], env=clean | (env or {}), **options)
 
 
@@ -47,6 +49,22 @@ class Switchboard:
         process = tin_can(self.host, "switchboard", *self._options)
         process.wait_line("listens at", timeout=20, stream="stderr")
         return process
+
+    def wait_for_lines(self, count: int, timeout: float = 20) -> None:
+        """Wait until so many mailboxes are open."""
+        deadline = time.monotonic() + timeout
+        while (found := self.host.call(self._mailboxes)) != count:
+            if time.monotonic() > deadline:
+                raise WaitTimeout(f"{found} mailboxes are open after {timeout:g} s, not {count}")
+            time.sleep(0.02)
+
+    def _mailboxes(self) -> int:
+        connection = http.client.HTTPConnection(self.host.address, PORT, timeout=5)
+        with contextlib.closing(connection):
+            connection.request("GET", "/metrics")
+            lines = connection.getresponse().read().decode().splitlines()
+        (line,) = [line for line in lines if line.startswith("tincan_switchboard_mailboxes_open ")]
+        return int(line.split()[1])
 
     def kill(self) -> None:
         """Kill it without a chance to say anything."""

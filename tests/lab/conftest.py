@@ -24,7 +24,8 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Show what the programs of a failed test wrote."""
     report = yield
-    made = getattr(item, "funcargs", {}).get("lab")
-    if report.failed and isinstance(made, netlab.Lab) and made.processes:
-        report.sections.append(("programs in the laboratory", made.report()))
+    for value in getattr(item, "funcargs", {}).values():
+        made = getattr(value, "lab", value)  # a fixture of a module's own may hold one
+        if report.failed and isinstance(made, netlab.Lab) and made.processes:
+            report.sections.append(("programs in the laboratory", made.report()))
     return report

@@ -88,7 +88,7 @@ class Network:
             if self._gateway:
                 lines.append(f"route add {EVERYWHERE[prefix.version]} via {prefix[1]} dev {interface}")
             elif prefix.version == 4:  # without a default route multicast needs one of its own
-                lines.append(f"route add 224.0.0.0/4 dev {interface}")
+                lines.append(f"route append 224.0.0.0/4 dev {interface}")
         namespace.ip(lines)
         self._wait_usable(namespace, interface, cable.port)
         return cable, [str(own) for _, own in chosen]

@@ -3,15 +3,31 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
+from tincan.apps.text import visible
 from tincan.errors import UsageError
+
+
+class _Formatter(logging.Formatter):
+    """What others said is in some messages: nothing in them may be obeyed by a terminal."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """See `logging.Formatter`."""
+        return visible(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:
+        """See `logging.Formatter`."""
+        return visible(super().formatException(ei), multiline=True)
 
 
 def set_up_logging(verbose: int, log_file: str | None) -> None:
     """Log to stderr with -v (what tin-can does) or -vv (libraries too), or to a file (everything)."""
     root = logging.getLogger()
     root.addHandler(logging.NullHandler())  # else warnings of libraries would be printed
-    form = logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s")
+    # Its frames hold logins of TURN servers, and the token by which a switchboard knows us.
+    logging.getLogger("websockets").setLevel(logging.INFO)
+    form = _Formatter("%(asctime)s %(name)s %(levelname)s %(message)s")
     if verbose:
         handler: logging.Handler = logging.StreamHandler()
         handler.setFormatter(form)

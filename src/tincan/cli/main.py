@@ -103,8 +103,10 @@ def _interrupted() -> int:
 
 
 def _complain(text: str, code: int) -> int:
+    from tincan.apps.text import visible  # a server's words may be in it
+
     with contextlib.suppress(OSError):
-        print(f"tin-can: {text}", file=sys.stderr, flush=True)
+        print(f"tin-can: {visible(text, multiline=True)}", file=sys.stderr, flush=True)
     return code
 
 
@@ -115,4 +117,6 @@ def _verbose(arguments: list[str]) -> bool:
 def _traceback() -> None:
     import traceback
 
-    traceback.print_exc()
+    from tincan.apps.text import visible
+
+    print(visible(traceback.format_exc(), multiline=True), end="", file=sys.stderr)

@@ -21,10 +21,13 @@ from tincan.nat.addresses import usable_remote
 MAX_CANDIDATES: Final = 40
 """Candidates of one peer in all. Each costs connectivity checks against every local one."""
 
+LOWEST_PORT: Final = 1024
+"""Nobody's ICE socket is below; services of the networks we are in are (libwebrtc refuses these too)."""
+
 TYPES: Final = ("host", "srflx", "relay")
 
 _ICE_TEXT = re.compile(r"[A-Za-z0-9+/]{4,256}")
-_Foundation = Annotated[str, msgspec.Meta(min_length=1, max_length=32, pattern=r"^[A-Za-z0-9+/]+$")]
+_Foundation = Annotated[str, msgspec.Meta(min_length=1, max_length=32, pattern=r"^[A-Za-z0-9+/]+\Z")]
 _Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 
 
@@ -96,7 +99,11 @@ def acceptable(candidates: Iterable[Candidate], *, loopback: bool) -> list[Candi
     One useless candidate is no reason to refuse a peer: it may have networks
     that we know nothing of.
     """
-    return [c for c in candidates if c.kind in TYPES and usable_remote(c.address, loopback=loopback)]
+    return [
+        c
+        for c in candidates
+        if c.kind in TYPES and c.port >= LOWEST_PORT and usable_remote(c.address, loopback=loopback)
+    ]
 
 
 def _of_unknown_kind(data: bytes) -> bool:

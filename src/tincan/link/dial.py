@@ -37,6 +37,9 @@ logger = logging.getLogger(__name__)
 NAMEPLATE_TIMEOUT: Final = 2.0
 """Seconds for a switchboard to give a nameplate; then a random one is taken."""
 
+MDNS_LATER: Final = 0.15
+"""Seconds by which a tapping can looks on the LAN later than at a switchboard, if it has one."""
+
 MAX_SERVERS: Final = 16
 
 
@@ -114,7 +117,7 @@ class _Dial:
         if self._settings.lan:
             from tincan.meet.places.lan import LanPlace
 
-            places.append(LanPlace(self._group, self._hear))
+            places.append(LanPlace(self._group, self._hear, before_mdns=self._group.create_task(self._head_start())))
         keys = await self._keys(phrase)
         self._tell(Waiting(keys.code, phrase))
         line = await meet(
@@ -176,7 +179,7 @@ class _Dial:
     def _hear(self, event: MeetEvent) -> None:
         if isinstance(event, ServersOffered):
             fresh = [s for s in event.servers if s not in self._servers]
-            for server in fresh[: MAX_SERVERS - len(self._servers)]:
+            for server in fresh[: max(0, MAX_SERVERS - len(self._servers))]:
                 self._servers.add(server)
                 self._asking.append(self._group.create_task(self._ask(server)))
         # Event classes only: an event may name a place, and Waiting holds the phrase.
@@ -185,6 +188,12 @@ class _Dial:
 
     # -- candidates -------------------------------------------------------------------
 
+    async def _head_start(self) -> None:
+        """Let the stack be loaded, and a switchboard find the other can, before mDNS takes its time."""
+        await asyncio.wait([self._loading])
+        if self._settings.switchboards:
+            await asyncio.sleep(MDNS_LATER)
+
     async def _load(self) -> WebRtcLink:
         """Load the stack in a thread, gather host candidates, and ask the servers we know."""
         await asyncio.to_thread(__import__, "tincan.link.webrtc")
@@ -192,7 +201,11 @@ class _Dial:
 
         logger.info("stack loaded")
         link = WebRtcLink(self._side, relay_only=self._settings.relay_only)
-        await link.gather(self._found)
+        try:
+            await link.gather(self._found)
+        except BaseException:  # cancelled, most likely: nobody else knows of the sockets that are open by now
+            await link.close()
+            raise
         logger.info("host candidates gathered")
         return link
 
@@ -254,11 +267,15 @@ class _Dial:
             self._trickling = self._group.create_task(self._trickle(line))
         hearing = self._group.create_task(self._hear_candidates(line, link, remote))
         connecting = self._group.create_task(link.connect(remote))
-        await asyncio.wait([hearing, connecting], return_when=asyncio.FIRST_COMPLETED)
-        if hearing.done() and not connecting.done():
-            hearing.result()
-        await connecting
-        hearing.cancel()
+        try:
+            await asyncio.wait([hearing, connecting], return_when=asyncio.FIRST_COMPLETED)
+            if hearing.done() and not connecting.done():
+                hearing.result()
+            await connecting
+        finally:
+            # Before the link is closed: a cancelled dial must not end as a failed one.
+            hearing.cancel()
+            connecting.cancel()
         return link
 
     async def _hear_candidates(self, line: Line, link: WebRtcLink, remote: Description) -> None:

@@ -19,10 +19,10 @@ import importlib.util
 import logging
 import sys
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
-from tincan.errors import AuthenticationFailed, NoPath
+from tincan.errors import AuthenticationFailed, NoPath, UsageError
 from tincan.link.description import Candidate, Description
 from tincan.link.ice import IceAgent
 from tincan.link.interface import (
@@ -90,15 +90,35 @@ ICE_TIMEOUT: Final = 20.0
 DTLS_TIMEOUT: Final = 10.0
 """Seconds for DTLS and SCTP together; both are two round trips."""
 
+LINGER: Final = 1.0
+"""Seconds that `close` waits for the peer to acknowledge what was sent before."""
+
 SCTP_PORT: Final = 5000
 SEND_BUFFER: Final = 256 * 1024
 """Bytes a channel takes before `send` waits."""
 
 RECEIVE_BUFFER: Final = 1024 * 1024
-"""Bytes of unread messages before the link stops reading (the peer's window then closes)."""
+"""Bytes of unread messages before the link takes no more data (the peer's window then closes)."""
+
+MAX_HELD: Final = 4096
+"""Data chunks, of 1,200 bytes, kept while there is no room; more are dropped, and sent again by the peer."""
+
+MAX_UNFINISHED: Final = 16 * 1024 * 1024
+"""Bytes of messages that are not complete yet. aiortc's sender is bounded by its congestion window alone."""
+
+MAX_MISORDERED: Final = 16 * 1024
+"""Chunks that arrived before one that is missing, or are pieces of messages that are not complete."""
+
+MESSAGE_COST: Final = 64
+"""Bytes that an unread message counts besides its own: empty ones take room too."""
 
 MAX_CHANNELS: Final = 64
-"""Channels of one link; a peer that opens more is refused."""
+"""Channels that the peer may have open, or opened and not accepted yet; one more ends the link."""
+
+MAX_LABEL: Final = 255
+
+OWN_CHANNELS: Final = MAX_CHANNELS - 8
+"""Channels that this side may have open: fewer, since the peer learns later that one was closed."""
 
 
 class _Ice:
@@ -111,36 +131,90 @@ class _Ice:
 
 
 class _Sctp(RTCSctpTransport):
-    """aiortc's SCTP, which also tells when all is acknowledged and waits for a slow reader."""
+    """aiortc's SCTP, which also tells when all is acknowledged, waits for a slow reader, and bounds its memory.
 
-    def __init__(self, transport: RTCDtlsTransport, room: Callable[[], Any]) -> None:
+    ``full`` says whether there is no room for more data, ``may_open`` whether
+    the peer may open another channel; ``ended`` is called at the end.
+    """
+
+    def __init__(
+        self,
+        transport: RTCDtlsTransport,
+        *,
+        full: Callable[[], bool],
+        may_open: Callable[[], bool],
+        ended: Callable[[], None],
+    ) -> None:
         super().__init__(transport, SCTP_PORT)
         self.idle = asyncio.Event()
         self.idle.set()
         self.broken = False
-        self._room = room
+        self.aborted = False
+        self._over = False
+        self._full = full
+        self._may_open = may_open
+        self._ended = ended
+        self._held: dict[int, Any] = {}
 
-    async def _handle_data(self, data: bytes) -> None:
+    async def take_held(self) -> None:
+        """Take the data that waited for room, as far as there is room now."""
+        with contextlib.suppress(ConnectionError), self._breaking():
+            while self._held and not self._full() and not self._over:
+                await self._take_data(self._held.pop(next(iter(self._held))))
+            if self._sack_needed and not self._over:
+                await self._send_sack()
+
+    def end(self) -> None:
+        """End without a word to the peer."""
+        self._set_state(self.State.CLOSED)
+
+    @contextlib.contextmanager
+    def _breaking(self) -> Iterator[None]:
+        """End the association when the peer sends what aiortc asserts on, or fails to unpack."""
         try:
-            await super()._handle_data(data)
+            yield
         except ConnectionError:
             raise
         except Exception as exc:
-            # aiortc asserts on, or fails to unpack, some packets that a peer should not send.
-            self.broken = True
             logger.info("the peer broke SCTP: %r", exc)
+            self.broken = True
+            self.end()
             raise ConnectionError("the peer broke SCTP") from exc
+
+    async def _handle_data(self, data: bytes) -> None:
+        if not self._over:  # else the peer could set up another association
+            with self._breaking():
+                await super()._handle_data(data)
+
+    async def _receive_chunk(self, chunk: Any) -> None:
+        self.aborted = self.aborted or isinstance(chunk, _sctp.AbortChunk)
+        await super()._receive_chunk(chunk)
+
+    async def _receive_data_chunk(self, chunk: Any) -> None:
+        if not self._full():
+            await self._take_data(chunk)
+        elif len(self._held) < MAX_HELD:
+            self._held[chunk.tsn] = chunk  # not acknowledged, so the peer's window closes
+
+    async def _take_data(self, chunk: Any) -> None:
+        await super()._receive_data_chunk(chunk)
+        pieces = sum(len(stream.reassembly) for stream in self._inbound_streams.values())
+        if self._advertised_rwnd < -MAX_UNFINISHED or max(pieces, len(self._sack_misordered)) > MAX_MISORDERED:
+            raise ValueError("the peer sends messages without end")
+        if len(self._inbound_streams) > 4 * MAX_CHANNELS:
+            raise ValueError("the peer uses too many streams")
 
     async def _receive(self, stream_id: int, pp_id: int, data: bytes) -> None:
         opens = pp_id == _sctp.WEBRTC_DCEP and data[:1] == bytes([_sctp.DATA_CHANNEL_OPEN])
-        # aiortc asserts on the first of these and keeps any number of the second.
-        if opens and (stream_id in self._data_channels or len(self._data_channels) >= MAX_CHANNELS):
-            self.broken = True
-            raise ConnectionError("the peer opened a channel that it may not open")
+        if opens and not self._may_open():
+            raise ValueError("the peer opens too many channels")
         await super()._receive(stream_id, pp_id, data)
-        await self._room()
 
     async def _receive_sack_chunk(self, chunk: Any) -> None:
+        # aiortc counts through every gap: a packet full of gaps where nothing was sent would take it seconds.
+        sent = (self._local_tsn - 1 - chunk.cumulative_tsn) % 2**32
+        if sent >= 2**31 or sum(max(0, last - first + 1) for first, last in chunk.gaps) > sent:
+            raise ValueError("the peer acknowledges what was never sent")
         await super()._receive_sack_chunk(chunk)
         if not (self._sent_queue or self._outbound_queue or self._data_channel_queue):
             self.idle.set()
@@ -151,8 +225,11 @@ class _Sctp(RTCSctpTransport):
 
     def _set_state(self, state: Any) -> None:
         super()._set_state(state)
-        if state is self.State.CLOSED:
+        if state is self.State.CLOSED and not self._over:
+            self._over = True
+            self._held.clear()
             self.idle.set()
+            self._ended()
 
 
 class WebRtcChannel:
@@ -163,11 +240,16 @@ class WebRtcChannel:
         self._channel = channel
         self._inbox: asyncio.Queue[bytes | None] = asyncio.Queue()
         self._unread = 0
+        self._left = False
+        self._ended = False
         self._lower = asyncio.Event()
+        self.settled = asyncio.Event()
+        """Set once the channel is open, or never will be."""
         channel.bufferedAmountLowThreshold = SEND_BUFFER // 2
         channel.on("message", self._take)
         channel.on("bufferedamountlow", self._lower.set)
-        channel.on("close", self._end)
+        channel.on("open", self.settled.set)
+        channel.on("close", self.end)
 
     @property
     def label(self) -> str:
@@ -175,18 +257,18 @@ class WebRtcChannel:
         return self._channel.label
 
     @property
-    def unread(self) -> int:
-        """Bytes received that nobody took yet."""
-        return self._unread
+    def is_open(self) -> bool:
+        """Whether messages can be sent."""
+        return self._channel.readyState == "open" and not self._link.ended
 
     async def send(self, message: bytes) -> None:
         """See `Channel.send`."""
         if len(message) > MAX_CHANNEL_MESSAGE:
             raise ValueError("message too long for a channel")
-        while self._channel.readyState == "open" and self._channel.bufferedAmount > SEND_BUFFER:
+        while self.is_open and self._channel.bufferedAmount > SEND_BUFFER:
             self._lower.clear()
             await self._lower.wait()
-        if self._channel.readyState != "open":
+        if not self.is_open:
             raise ChannelClosed("The link has ended.")
         self._channel.send(message)
 
@@ -196,8 +278,9 @@ class WebRtcChannel:
         if message is None:
             self._inbox.put_nowait(None)
             raise ChannelClosed("The link has ended.")
-        self._unread -= len(message)
-        self._link.made_room()
+        if not self._left:
+            self._unread -= len(message) + MESSAGE_COST
+            await self._link.made_room(len(message) + MESSAGE_COST)
         return message
 
     async def drain(self) -> None:
@@ -206,38 +289,62 @@ class WebRtcChannel:
 
     async def close(self) -> None:
         """See `Channel.close`."""
-        if self._channel.readyState == "open":
+        if not self._left:
+            # Nobody may read what is here: it must not hold up the other channels.
+            self._left = True
+            await self._link.made_room(self._unread)
+        if self.is_open:
             await self._link.drain()
         self._channel.close()
 
-    def _take(self, message: bytes | str) -> None:
-        data = message.encode() if isinstance(message, str) else message
-        self._unread += len(data)
-        self._inbox.put_nowait(data)
+    def end(self) -> None:
+        """Tell everybody who waits that no more will come. Idempotent."""
+        if not self._ended:
+            self._ended = True
+            self._inbox.put_nowait(None)
+            self._lower.set()
+            self.settled.set()
 
-    def _end(self) -> None:
-        self._inbox.put_nowait(None)
-        self._lower.set()
+    def _take(self, message: bytes | str) -> None:
+        if not self._left:
+            data = message.encode() if isinstance(message, str) else message
+            self._unread += len(data) + MESSAGE_COST
+            self._link.took(len(data) + MESSAGE_COST)
+            self._inbox.put_nowait(data)
 
 
 class WebRtcLink:
     """One connection to one peer. `gather`, `description`, then `connect`; see `Link` for the rest."""
 
-    def __init__(self, side: Side, *, relay_only: bool = False) -> None:
+    def __init__(
+        self,
+        side: Side,
+        *,
+        relay_only: bool = False,
+        ice_timeout: float = ICE_TIMEOUT,
+        dtls_timeout: float = DTLS_TIMEOUT,
+    ) -> None:
         # The tapping can makes the offer, so it controls (RFC 8445 section 6.1.1).
         self.ice = IceAgent(controlling=side is Side.TAP, relay_only=relay_only)
         self._certificate = _dtls.RTCCertificate.generateCertificate()
         self._dtls = RTCDtlsTransport(_Ice(self.ice), [self._certificate])  # type: ignore[arg-type]
-        self._roomy = asyncio.Event()
-        self._roomy.set()
-        self._sctp = _Sctp(self._dtls, self._roomy.wait)
-        self._channels: list[WebRtcChannel] = []
+        self._ice_timeout = ice_timeout
+        self._dtls_timeout = dtls_timeout
+        self._sctp = _Sctp(
+            self._dtls,
+            full=lambda: self._unread > RECEIVE_BUFFER,
+            may_open=lambda: max(len(self._theirs), self._accepted.qsize()) < MAX_CHANNELS,
+            ended=self._sctp_ended,
+        )
+        self._unread = 0
+        self._ours: set[WebRtcChannel] = set()
+        self._theirs: set[WebRtcChannel] = set()
         self._accepted: asyncio.Queue[WebRtcChannel | None] = asyncio.Queue()
         self._closed = asyncio.Event()
-        self._closing = False
+        self._ending: asyncio.Task[None] | None = None
         self._reason: CloseReason | None = None
         self._path = Path.DIRECT_UDP
-        self._control = self._channel(CONTROL_LABEL, negotiated=0)
+        self._control = self._open(CONTROL_LABEL, negotiated=0)
         self._sctp.on("datachannel", self._accept)
         self._dtls.on("statechange", self._dtls_changed)
 
@@ -273,7 +380,7 @@ class WebRtcLink:
         await self._find_path(remote)
         logger.info("path found: %s", self._path.value)
         try:
-            async with asyncio.timeout(DTLS_TIMEOUT):
+            async with asyncio.timeout(self._dtls_timeout):
                 await self._secure(remote.fingerprint)
                 logger.info("DTLS done")
                 await self._sctp.start(_sctp.RTCSctpCapabilities(maxMessageSize=2 * MAX_CHANNEL_MESSAGE), SCTP_PORT)
@@ -286,7 +393,7 @@ class WebRtcLink:
 
     async def _find_path(self, remote: Description) -> None:
         try:
-            async with asyncio.timeout(ICE_TIMEOUT):
+            async with asyncio.timeout(self._ice_timeout):
                 await self.ice.begin(remote.ufrag, remote.pwd)
         except (TimeoutError, ConnectionError):
             raise NoPath(
@@ -310,11 +417,9 @@ class WebRtcLink:
         raise NoPath("A path was found, but the encrypted link could not be made on it. Try again.")
 
     async def _opened(self) -> None:
-        channel = self._control._channel
-        if channel.readyState != "open":
-            opened = asyncio.Event()
-            channel.on("open", opened.set)
-            await opened.wait()
+        await self._control.settled.wait()
+        if not self._control.is_open:
+            raise ConnectionError("the link has ended")
 
     # -- Link ------------------------------------------------------------------
 
@@ -331,15 +436,16 @@ class WebRtcLink:
 
     async def open_channel(self, label: str) -> WebRtcChannel:
         """See `Link.open_channel`."""
-        if self._closed.is_set():
+        if not label.isascii() or len(label) > MAX_LABEL:
+            raise ValueError(f"a label has at most {MAX_LABEL} ASCII characters")
+        if self.ended:
             raise ChannelClosed("The link has ended.")
-        channel = self._channel(label)
-        opened = asyncio.Event()
-        inner = channel._channel
-        inner.on("open", opened.set)
-        inner.on("close", opened.set)
-        if inner.readyState == "connecting":
-            await opened.wait()
+        if len(self._ours) > OWN_CHANNELS:
+            raise UsageError("Too many channels are open on this string.")
+        channel = self._open(label)
+        await channel.settled.wait()
+        if not channel.is_open:
+            raise ChannelClosed("The link has ended.")
         return channel
 
     async def accept_channel(self) -> WebRtcChannel:
@@ -356,62 +462,83 @@ class WebRtcLink:
         return self._reason or CloseReason.LOST
 
     async def close(self) -> None:
-        """See `Link.close`."""
-        if self._closing:
-            return
-        self._closing = True
-        self._finish(CloseReason.LOCAL)
-        with contextlib.suppress(ConnectionError):
-            await self._sctp.stop()
-        with contextlib.suppress(ConnectionError):
-            await self._dtls.stop()
-        await self.ice.close()
+        """See `Link.close`. Whoever calls it returns when all is closed; a cancelled call does not stop it."""
+        if self._ending is None:
+            self._ending = asyncio.create_task(self._end(), name="closing the link")
+        await asyncio.shield(self._ending)
 
     # -- inside ------------------------------------------------------------------
 
+    @property
+    def ended(self) -> bool:
+        """Whether nothing can be sent any more."""
+        return self._closed.is_set()
+
     async def drain(self) -> None:
         """Wait until the peer has acknowledged everything sent, or the link has ended."""
-        if not self._closed.is_set():
+        if not self.ended:
             await self._sctp.idle.wait()
 
-    def made_room(self) -> None:
-        """Tell that somebody took a message, so reading may go on."""
-        if sum(channel.unread for channel in self._channels) <= RECEIVE_BUFFER:
-            self._roomy.set()
+    def took(self, count: int) -> None:
+        """Count bytes that wait to be read."""
+        self._unread += count
 
-    def _channel(self, label: str, *, negotiated: int | None = None) -> WebRtcChannel:
+    async def made_room(self, count: int) -> None:
+        """Count bytes that somebody took, or never will, and take what waited for room."""
+        self._unread -= count
+        await self._sctp.take_held()
+
+    def _open(self, label: str, *, negotiated: int | None = None) -> WebRtcChannel:
         parameters = _datachannel.RTCDataChannelParameters(
             label=label, negotiated=negotiated is not None, id=negotiated
         )
-        return self._adopt(RTCDataChannel(self._sctp, parameters))
+        return self._adopt(RTCDataChannel(self._sctp, parameters), self._ours)
 
-    def _adopt(self, inner: RTCDataChannel) -> WebRtcChannel:
+    def _adopt(self, inner: RTCDataChannel, side: set[WebRtcChannel]) -> WebRtcChannel:
         channel = WebRtcChannel(self, inner)
-        inner.on("message", self._count)
-        self._channels.append(channel)
-        inner.on("close", lambda: self._channels.remove(channel))
+        side.add(channel)
+        inner.on("close", lambda: side.discard(channel))
         return channel
 
-    def _count(self, _: object) -> None:
-        if sum(channel.unread for channel in self._channels) > RECEIVE_BUFFER:
-            self._roomy.clear()
-
     def _accept(self, inner: RTCDataChannel) -> None:
-        self._accepted.put_nowait(self._adopt(inner))
+        self._accepted.put_nowait(self._adopt(inner, self._theirs))
 
     def _dtls_changed(self) -> None:
         if self._dtls.state in ("closed", "failed"):
-            # aioice's connection is closed by its own consent check only when the
-            # peer went silent; an orderly end comes by DTLS while it is still open.
-            if self._sctp.broken:
-                self._finish(CloseReason.BROKEN)
-            else:
-                self._finish(CloseReason.LOST if self.ice.path is None else CloseReason.PEER)
+            ssl = self._dtls._ssl
+            goodbye = ssl is not None and ssl.get_shutdown() & _dtls.SSL.RECEIVED_SHUTDOWN
+            self._ended_by_peer(goodbye=bool(goodbye))
+
+    def _sctp_ended(self) -> None:
+        self._ended_by_peer(goodbye=self._sctp.aborted)
+
+    def _ended_by_peer(self, *, goodbye: bool) -> None:
+        if self._sctp.broken:
+            self._finish(CloseReason.BROKEN)
+        else:
+            self._finish(CloseReason.PEER if goodbye else CloseReason.LOST)
+        self._sctp.end()
+        self._end_channels()
 
     def _finish(self, reason: CloseReason) -> None:
         if self._reason is None:
             self._reason = reason
             self._closed.set()
-            self._roomy.set()
             self._accepted.put_nowait(None)
             logger.info("link closed: %s", reason.value)
+
+    def _end_channels(self) -> None:
+        for channel in [*self._ours, *self._theirs]:
+            channel.end()
+
+    async def _end(self) -> None:
+        self._finish(CloseReason.LOCAL)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LINGER):
+                await self._sctp.idle.wait()
+        with contextlib.suppress(ConnectionError):
+            await self._sctp.stop()
+        with contextlib.suppress(ConnectionError):
+            await self._dtls.stop()
+        self._end_channels()
+        await self.ice.close()

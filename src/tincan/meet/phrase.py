@@ -99,28 +99,28 @@ def complete_word(text: str) -> str | None:
 def parse(text: str) -> Phrase:
     """Read what a user typed.
 
-    A generated phrase is recognised with words cut to three letters or more,
-    capitals, and spaces, dashes or underscores between the parts. Anything
-    else is a chosen phrase: put in Unicode's NFKC form, outer white space
-    gone, inner white space single, its case kept.
+    It is put in Unicode's NFKC form, outer white space gone, inner white space
+    single. A generated phrase is recognised with words cut to three letters or
+    more, capitals, and spaces, dashes or underscores between the parts.
+    Anything else is a chosen phrase, its case kept.
 
     Raises `UsageError` when there is nothing left, or far too much.
     """
+    text = " ".join(unicodedata.normalize("NFKC", text).split())
     if len(text) > MAX_PHRASE:
         raise UsageError(f"A phrase has at most {MAX_PHRASE} characters.")
-    match = _GENERATED.fullmatch(text.strip())
+    match = _GENERATED.fullmatch(text)
     if match:
         first, second = complete_word(match[2]), complete_word(match[3])
         if first and second:
             return _generated(int(match[1]), (first, second))
     try:
-        chosen = " ".join(unicodedata.normalize("NFKC", text).split())
-        chosen.encode()
+        text.encode()
     except UnicodeEncodeError:
         raise UsageError("The phrase is not valid text in this terminal's encoding.") from None
-    if not chosen:
+    if not text:
         raise UsageError("The phrase is empty.")
-    return Phrase(chosen)
+    return Phrase(text)
 
 
 def generate(nameplate: int, choose: Callable[[Sequence[str]], str]) -> Phrase:
@@ -169,13 +169,12 @@ def guess_bits(phrase: Phrase) -> float:
 
     Generated phrases: exact. Chosen ones: the smaller of what its words
     (13 bits each, a list of 8,000) and its characters would give, where runs
-    of digits count 3.3 bits a digit.
+    of digits count 3.3 bits a digit. What is repeated counts once.
     """
     if phrase.generated:
         return 2 * math.log2(len(words()))
-    text = phrase.text
     total = 0.0
-    for part in re.findall(r"[^\W\d_]+|\d+|[\W_]", text):
+    for part in set(re.findall(r"[^\W\d_]+|\d+|[\W_]", phrase.text.lower())):
         if part.isdigit():
             total += 3.3 * min(len(part), len(set(part)) * 2)
         elif part.isalpha():

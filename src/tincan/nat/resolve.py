@@ -46,7 +46,7 @@ async def resolve(host: str, port: int = 0, *, kind: int = socket.SOCK_STREAM) -
         try:
             found = socket.getaddrinfo(host, port, type=kind)
             result = list(dict.fromkeys((int(f), str(a[0])) for f, _, _, _, a in found))
-        except (OSError, UnicodeError) as exc:
+        except (OSError, ValueError) as exc:
             result = exc if isinstance(exc, OSError) else OSError(f"{host!r} is not a host name")
         with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile: nobody asks any more
             loop.call_soon_threadsafe(settle, result)

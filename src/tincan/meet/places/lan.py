@@ -17,15 +17,16 @@ import asyncio
 import contextlib
 import hashlib
 import hmac
+import ipaddress
 import logging
 import socket
-from typing import Final
+from typing import Any, Final
 
 from tincan.errors import PeerRefused, PlaceUnreachable, TinCanError
 from tincan.meet.events import PlaceReady, PlaceTrouble
 from tincan.meet.mailbox import MAX_MESSAGE, MailboxClosed, Side
 from tincan.meet.place import Tell
-from tincan.nat.addresses import interfaces
+from tincan.nat.addresses import interfaces, on_lan, usable_remote
 
 logger = logging.getLogger(__name__)
 
@@ -76,19 +77,24 @@ async def read_frame(reader: asyncio.StreamReader) -> bytes:
 
 
 class LanPlace:
-    """This network and this machine."""
+    """This network and this machine.
+
+    ``before_mdns``: what the tapping can lets pass before it loads mDNS, which takes a tenth of a second of
+    the one processor that Python uses; at a switchboard the other can is usually found before that.
+    """
 
     name = "lan"
 
-    def __init__(self, group: asyncio.TaskGroup, tell: Tell) -> None:
+    def __init__(self, group: asyncio.TaskGroup, tell: Tell, *, before_mdns: asyncio.Task[Any] | None = None) -> None:
         self._group = group
         self._tell = tell
+        self._before_mdns = before_mdns
 
     async def open(self, side: Side, code: str, tell: Tell | None = None) -> ServedMailbox | VisitedMailbox:
         """See `Place.open`."""
         self._tell = tell or self._tell
         if side is Side.TAP:
-            return await _find(code, self._tell)
+            return await _find(code, self._tell, self._before_mdns)
         served = ServedMailbox(code, self._tell)
         try:
             await served.listen()
@@ -112,7 +118,8 @@ class ServedMailbox:
         self._servers: list[asyncio.Server] = []
         self._port = 0
         self._sent: list[bytes] = []
-        self._visitors: dict[asyncio.StreamWriter, asyncio.Task[None] | None] = {}
+        self._visitors: set[asyncio.StreamWriter] = set()
+        self._greeted: set[asyncio.StreamWriter] = set()
         self._peer: asyncio.StreamWriter | None = None
         self._inbox: asyncio.Queue[bytes | TinCanError] = asyncio.Queue(MAX_MESSAGES + 1)
 
@@ -139,11 +146,11 @@ class ServedMailbox:
     # -- Mailbox -----------------------------------------------------------------
 
     async def send(self, message: bytes) -> None:
-        """See `Mailbox.send`. Before somebody has come, messages wait for every visitor."""
+        """See `Mailbox.send`. Until a visitor has said something, every greeted one gets the message."""
         if len(message) > MAX_MESSAGE:
             raise ValueError("message too long for a mailbox")
         self._sent.append(message)
-        for writer in [self._peer] if self._peer else list(self._visitors):
+        for writer in [self._peer] if self._peer else list(self._greeted):
             with contextlib.suppress(OSError):
                 await write_frame(writer, message)
 
@@ -169,7 +176,7 @@ class ServedMailbox:
         if len(self._visitors) >= MAX_VISITORS:
             writer.close()
             return
-        self._visitors[writer] = None
+        self._visitors.add(writer)
         try:
             await self._greet(reader, writer)
             while True:
@@ -180,13 +187,16 @@ class ServedMailbox:
                 if self._peer is not writer:
                     await write_frame(writer, b"busy")
                     return
+                if self._inbox.qsize() >= MAX_MESSAGES:
+                    raise asyncio.QueueFull  # the last room is for the news that the visitor left
                 self._inbox.put_nowait(message)
         except (MailboxClosed, OSError, TimeoutError):
             pass
         except asyncio.QueueFull:
             logger.info("a visitor sent too many messages")
         finally:
-            del self._visitors[writer]
+            self._visitors.discard(writer)
+            self._greeted.discard(writer)
             writer.close()
             if self._peer is writer:
                 with contextlib.suppress(asyncio.QueueFull):
@@ -201,8 +211,9 @@ class ServedMailbox:
                 await write_frame(writer, b"busy")
                 raise MailboxClosed("busy")
             await write_frame(writer, b"ok")
-            for message in self._sent:
+            for message in self._sent:  # what `send` adds meanwhile is found here too
                 await write_frame(writer, message)
+            self._greeted.add(writer)
 
 
 # -- the tapping can ---------------------------------------------------------------
@@ -236,13 +247,13 @@ _Found = asyncio.Queue[VisitedMailbox | PeerRefused]
 _BUSY = "The line is busy: somebody else is already on that string."
 
 
-async def _find(code: str, tell: Tell) -> VisitedMailbox:
+async def _find(code: str, tell: Tell, before_mdns: asyncio.Task[Any] | None) -> VisitedMailbox:
     """Return the mailbox of the attaching can, from the first of its addresses that answers."""
     found: _Found = asyncio.Queue()
     async with asyncio.TaskGroup() as group:
         tasks = [
             group.create_task(_look_on_loopback(code, found)),
-            group.create_task(_look_by_mdns(code, found, tell)),
+            group.create_task(_look_by_mdns(code, found, tell, before_mdns)),
         ]
         tell(PlaceReady("lan"))
         mailbox = await found.get()
@@ -266,15 +277,20 @@ async def _look_on_loopback(code: str, found: _Found) -> None:
         await asyncio.sleep(LOOPBACK_RETRY)
 
 
-async def _look_by_mdns(code: str, found: _Found, tell: Tell) -> None:
+async def _look_by_mdns(code: str, found: _Found, tell: Tell, before: asyncio.Task[Any] | None) -> None:
+    if before is not None:
+        await asyncio.wait([before])
     await asyncio.to_thread(__import__, "tincan.meet.places.mdns")  # 90 ms that the switchboard need not wait for
     from tincan.meet.places.mdns import asking
 
     try:
         async with asking(lan_tag(code), ASK_FOR) as answers:
             async for addresses, port in answers:
+                here = interfaces()
                 for host in addresses:
-                    if await _visit(host, port, code, found):
+                    # Anybody on the network may answer: it must not send us elsewhere, or to ourselves.
+                    near = usable_remote(host, loopback=False) and on_lan(ipaddress.ip_address(host), here)
+                    if near and await _visit(host, port, code, found):
                         return
     except OSError as exc:
         tell(PlaceTrouble("lan", _multicast_refused(exc)))

@@ -33,7 +33,8 @@ async def announcing(tag: str, port: int) -> AsyncIterator[None]:
             server=f"{tag}.local.",
         )
         try:
-            await (await zeroconf.async_register_service(info))
+            # Asking first whether the name is taken costs 0.7 s, and only our own string code gives it.
+            await (await zeroconf.async_register_service(info, cooperating_responders=True))
         except (NonUniqueNameException, ZeroconfError) as exc:
             raise OSError(str(exc) or "the name is taken") from exc
         yield

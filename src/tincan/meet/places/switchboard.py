@@ -92,6 +92,7 @@ def switchboard_url(text: str) -> str:
     ``can.example``, ``https://can.example``, ``ws://10.0.0.1:8080`` and a full
     URL ending in ``/v1`` are all understood. A bare name means TLS.
     """
+    text = text.strip()
     if "://" not in text:
         text = f"wss://{text}"
     try:
@@ -100,7 +101,9 @@ def switchboard_url(text: str) -> str:
     except ValueError:
         raise UsageError(f"{text!r} is not a URL of a switchboard.") from None
     scheme = {"http": "ws", "https": "wss"}.get(parts.scheme, parts.scheme)
-    if scheme not in ("ws", "wss") or not parts.hostname or parts.username or port == 0:
+    host = parts.netloc
+    odd = "@" in host or " " in host or not host.isprintable()
+    if scheme not in ("ws", "wss") or not parts.hostname or odd or port == 0:
         raise UsageError(f"{text!r} is not a URL of a switchboard; write wss://HOST[:PORT].")
     path = parts.path.rstrip("/")
     path = path if path.endswith("/v1") else f"{path}/v1"
@@ -171,6 +174,7 @@ class SwitchboardMailbox:
         self._socket: Any = None
         self._sent: list[bytes] = []
         self._seen = 0
+        self._unread_resets = 0
         self._lock = asyncio.Lock()
         self._inbox: asyncio.Queue[bytes | TinCanError] = asyncio.Queue(MAX_UNREAD)
         self._first: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -189,6 +193,8 @@ class SwitchboardMailbox:
         if len(message) > MAX_MESSAGE:
             raise ValueError("message too long for a mailbox")
         async with self._lock:
+            if self._unread_resets:
+                return  # it belongs to what was before; `receive` is about to say so
             self._sent.append(message)
             if self._socket is not None:
                 await self._put(self._socket, len(self._sent) - 1)
@@ -196,6 +202,8 @@ class SwitchboardMailbox:
     async def receive(self) -> bytes:
         """See `Mailbox.receive`."""
         item = await self._inbox.get()
+        if isinstance(item, MailboxReset):
+            self._unread_resets -= 1
         if isinstance(item, TinCanError):
             raise item
         return item
@@ -242,7 +250,7 @@ class SwitchboardMailbox:
                 **await self._address(),
             ) as socket:
                 await self._session(socket)
-        except InvalidHandshake as exc:
+        except (InvalidHandshake, ValueError) as exc:  # ValueError: sent elsewhere, which is not followed
             self._trouble(f"answered, but not as a switchboard does ({exc}); trying again")
         except _NotASwitchboard:
             self._trouble("says what no switchboard would say; trying again")
@@ -282,6 +290,8 @@ class SwitchboardMailbox:
         )
         async for text in socket:
             frame = _decode(text)
+            if not isinstance(frame, _Error) and isinstance(frame, _Opened) != (self._socket is None):
+                raise _NotASwitchboard  # `opened` is the first frame of a connection, and only that
             self._handle(frame)
             if isinstance(frame, _Opened):
                 async with self._lock:
@@ -348,6 +358,7 @@ class SwitchboardMailbox:
         self._seen = 0
         self._sent.clear()
         self._put_in(MailboxReset("The line was begun anew."))
+        self._unread_resets += 1
 
     def _put_in(self, item: bytes | TinCanError) -> None:
         try:
