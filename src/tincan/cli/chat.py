@@ -8,15 +8,16 @@ from typing import Any
 
 import click
 
-from tincan.apps.chat import ChatSession, Closed
+from tincan.apps.chat import ChatEvent, Closed
+from tincan.apps.conversation import Conversation, StringConversation
 from tincan.cli.lines import Lines, Terminal, first_line, piped
 from tincan.cli.logs import set_up_logging
 from tincan.cli.options import MeetingOptions, find_phrase, meeting_options
 from tincan.cli.output import JsonOutput, Output, TerminalOutput, route
 from tincan.cli.runner import run_async
 from tincan.errors import TinCanError, UsageError
-from tincan.link.dial import tie_string
-from tincan.link.interface import ChannelClosed, Link
+from tincan.link.dial import Connected
+from tincan.link.interface import ChannelClosed
 from tincan.meet.events import Waiting
 from tincan.meet.mailbox import Side
 from tincan.meet.phrase import Phrase, describe_strength, looks_mistyped, parse
@@ -87,30 +88,29 @@ async def _talk(side: Side, phrase: Phrase | None, options: MeetingOptions, outp
     tell = route(output, lambda event: _hint(side, event, phrase), counting_from_arrival=side is Side.ATTACH)
     if not options.terminal:
         lines.start()  # a person is asked only once there is somebody to talk to
-    async with tie_string(side, phrase, options.settings, tell) as link:
-        if options.terminal:
-            output.note("Type a message and Enter. Ctrl-D or /quit leaves.")
-            lines.start()
-        async with ChatSession(link, name=options.name) as chat:
-            return await _converse(chat, link, output, lines)
-
-
-async def _converse(chat: ChatSession, link: Link, output: Output, lines: Lines) -> int:
-    speaking = asyncio.create_task(_speak(chat, output, lines))
-    watching = asyncio.create_task(_watch_path(link, output))
-    try:
-        async for event in chat.events():
-            if isinstance(event, Closed):
-                return _end(event, output)
-            output.chat(event)
-    finally:
-        for task in (speaking, watching):
-            task.cancel()
-        await asyncio.gather(speaking, watching, return_exceptions=True)
+    async with StringConversation(side, phrase, options.settings, name=options.name) as conversation:
+        tasks = [asyncio.create_task(_watch_path(conversation, output))]
+        try:
+            async for event in conversation.events():
+                if isinstance(event, Closed):
+                    return _end(event, output)
+                if isinstance(event, ChatEvent):
+                    output.chat(event)
+                else:
+                    tell(event)
+                    if isinstance(event, Connected):
+                        if options.terminal:
+                            output.note("Type a message and Enter. Ctrl-D or /quit leaves.")
+                            lines.start()
+                        tasks.append(asyncio.create_task(_speak(conversation, output, lines)))
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
     return 0
 
 
-async def _speak(chat: ChatSession, output: Output, lines: Lines) -> None:
+async def _speak(conversation: Conversation, output: Output, lines: Lines) -> None:
     while (line := await lines.next()) is not None:
         if line.strip() == "/quit" and isinstance(output, TerminalOutput):
             break
@@ -118,24 +118,25 @@ async def _speak(chat: ChatSession, output: Output, lines: Lines) -> None:
             continue
         try:
             if line.startswith("/me ") and isinstance(output, TerminalOutput):
-                await chat.send(line[4:], action=True)
+                await conversation.send(line[4:], action=True)
             else:
-                await chat.send(line)
+                await conversation.send(line)
         except UsageError as exc:
             output.note(f"Not sent: {exc}")
         except ChannelClosed:
             return
-    await chat.goodbye(asyncio.get_running_loop().time() + GOODBYE)
+    await conversation.goodbye(asyncio.get_running_loop().time() + GOODBYE)
 
 
-async def _watch_path(link: Link, output: Output) -> None:
-    path = link.status.path
+async def _watch_path(conversation: Conversation, output: Output) -> None:
+    path = None
     while True:
         await asyncio.sleep(PATH_INTERVAL)
-        status = link.status
-        if status.path is not path:
+        status = conversation.status
+        if status is not None:
+            if path is not None and status.path is not path:
+                output.path(status.path.value, status.rtt)
             path = status.path
-            output.path(path.value, status.rtt)
 
 
 def _end(event: Closed, output: Output) -> int:

@@ -59,37 +59,37 @@ def test_what_is_no_word(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "417-salad-banjo",
-        "417 salad banjo",
-        "417_salad_banjo",
-        "  417 - salad -- banjo \n",
-        "417-SALAD-Banjo",
-        "417-sal-ban",
-        "417-sala-banj",
-        "417\tsalad\u00a0banjo",
-        "４１７－ｓａｌａｄ－ｂａｎｊｏ",
-        "417-\u017falad-banjo",
+        "417-sauna-banana",
+        "417 sauna banana",
+        "417_sauna_banana",
+        "  417 - sauna -- banana \n",
+        "417-SAUNA-Banana",
+        "417-sau-ban",
+        "417-saun-bana",
+        "417\tsauna\u00a0banana",
+        "４１７－ｓａｕｎａ－ｂａｎａｎａ",
+        "417-\u017fauna-banana",
     ],
 )
 def test_ways_to_type_a_generated_phrase(text: str) -> None:
-    assert "salad" in words()
-    assert complete_word("ban") == "banjo"
-    assert parse(text) == Phrase("417-salad-banjo", 417)
+    assert "sauna" in words()
+    assert complete_word("ban") == "banana"
+    assert parse(text) == Phrase("417-sauna-banana", 417)
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("7-yo-yo-salad", "7-yo-yo-salad"),
-        ("7-yoyo-salad", "7-yo-yo-salad"),
-        ("7 yo yo salad", "7-yo-yo-salad"),
-        ("7-salad-yo-yo", "7-salad-yo-yo"),
-        ("7-salad-YOYO", "7-salad-yo-yo"),
-        ("7-yoy-sal", "7-yo-yo-salad"),
+        ("7-yo-yo-sauna", "7-yo-yo-sauna"),
+        ("7-yoyo-sauna", "7-yo-yo-sauna"),
+        ("7 yo yo sauna", "7-yo-yo-sauna"),
+        ("7-sauna-yo-yo", "7-sauna-yo-yo"),
+        ("7-sauna-YOYO", "7-sauna-yo-yo"),
+        ("7-yoy-sau", "7-yo-yo-sauna"),
         ("7-yo-yo-yo-yo", "7-yo-yo-yo-yo"),
         ("7-yoyoyoyo", None),
         ("7-yo-yo", None),
-        ("7-yo-salad", None),
+        ("7-yo-sauna", None),
     ],
 )
 def test_yo_yo(text: str, expected: str | None) -> None:
@@ -100,26 +100,26 @@ def test_yo_yo(text: str, expected: str | None) -> None:
 
 @pytest.mark.parametrize("nameplate", [1, 417, 99_999_999])
 def test_nameplates(nameplate: int) -> None:
-    assert parse(f"{nameplate}-salad-banjo").nameplate == nameplate
+    assert parse(f"{nameplate}-sauna-banana").nameplate == nameplate
 
 
 @pytest.mark.parametrize(
     "text",
     [
-        "0-salad-banjo",
-        "007-salad-banjo",
-        "100000000-salad-banjo",
-        "-7-salad-banjo",
-        "7.5-salad-banjo",
-        "7-salad",
-        "7-salad-banjo-salad",
+        "0-sauna-banana",
+        "007-sauna-banana",
+        "100000000-sauna-banana",
+        "-7-sauna-banana",
+        "7.5-sauna-banana",
+        "7-sauna",
+        "7-sauna-banana-sauna",
         "7-sa-ba",
-        "7-saladx-banjo",
-        "7-salad-banjo!",
-        "seven-salad-banjo",
-        "salad-banjo-7",
-        "7saladbanjo",
-        "7-saladbanjo",
+        "7-saunax-banana",
+        "7-sauna-banana!",
+        "seven-sauna-banana",
+        "sauna-banana-7",
+        "7saunabanana",
+        "7-saunabanana",
     ],
 )
 def test_nearly_generated_is_chosen(text: str) -> None:
@@ -129,11 +129,11 @@ def test_nearly_generated_is_chosen(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "word"),
     [
-        ("7-salad-banjo", None),
-        ("7-saladx-banjo", "saladx"),
-        ("7 salad bannjo", "bannjo"),
+        ("7-sauna-banana", None),
+        ("7-saunax-banana", "saunax"),
+        ("7 sauna bannana", "bannana"),
         ("7-qqq-zzz", "qqq"),
-        ("7-yo-salad", "yo"),
+        ("7-yo-sauna", "yo"),
         ("correct horse battery staple", None),
         ("", None),
     ],
@@ -204,13 +204,13 @@ def test_too_long(text: str) -> None:
         parse(text)
 
 
-@pytest.mark.parametrize("text", ["\ud800", "good\udcffbad", "7-salad-banjo\udc80"])
+@pytest.mark.parametrize("text", ["\ud800", "good\udcffbad", "7-sauna-banana\udc80"])
 def test_lone_surrogates(text: str) -> None:
     with pytest.raises(UsageError, match="not valid text"):
         parse(text)
 
 
-_anything = st.text(alphabet=st.characters(), max_size=40) | st.text(alphabet=" -_\n07yoSALadbnj\ud800\u0301ﬁſK", max_size=30)
+_anything = st.text(alphabet=st.characters(), max_size=40) | st.text(alphabet=" -_\n07yoSAUnabn\ud800\u0301ﬁſK", max_size=30)
 
 
 @given(_anything)
@@ -230,11 +230,11 @@ def test_parse_raises_nothing_but_usage_errors(text: str) -> None:
 
 
 def test_a_nameplate_is_all_that_the_code_of_a_generated_phrase_tells() -> None:
-    one, two = derive(parse("417-salad-banjo")), derive(parse("417-banjo-salad"))
+    one, two = derive(parse("417-sauna-banana")), derive(parse("417-banana-sauna"))
     assert one.code == two.code == nameplate_code(417) == "b70c76cf21c9"
-    assert one.password == b"tin-can/1 words salad-banjo"
+    assert one.password == b"tin-can/1 words sauna-banana"
     assert one.password != two.password
-    assert derive(parse("418-salad-banjo")).code != one.code
+    assert derive(parse("418-sauna-banana")).code != one.code
 
 
 def test_derivation_of_a_chosen_phrase_is_frozen() -> None:
@@ -254,8 +254,8 @@ def test_codes_are_twelve_hex_digits(nameplate: int) -> None:
 
 
 def test_secrets_do_not_show() -> None:
-    chosen, generated = parse("hunter22 secret"), parse("417-salad-banjo")
-    for secret in "hunter22", "salad", "banjo":
+    chosen, generated = parse("hunter22 secret"), parse("417-sauna-banana")
+    for secret in "hunter22", "sauna", "banana":
         for phrase in chosen, generated:
             assert secret not in repr(phrase)
     assert repr(derive(generated)) == f"StringKeys(code='{nameplate_code(417)}')"
@@ -265,7 +265,7 @@ def test_secrets_do_not_show() -> None:
 
 
 def test_the_strength_of_a_generated_phrase() -> None:
-    phrase = parse("417-salad-banjo")
+    phrase = parse("417-sauna-banana")
     assert describe_strength(phrase) == "one guess in 1.7 million, then the line is dead"
     assert 2 ** guess_bits(phrase) == pytest.approx(1296**2)
 
@@ -278,16 +278,16 @@ def test_the_strength_of_a_generated_phrase() -> None:
         "password123",
         "hunter2",
         "Tr0ub4dor&3",
-        "12345678901234567890",
+        "1234567890",
         "31415926535",
-        "salad banjo",
-        "salad-banjo-piano",
+        "sauna banana",
+        "sauna-banana-piano",
         "2024-12-24",
         "a a a a a a a a a a a a a a a a a a",
         "hello hello Hello HELLO hello",
         "!!!!!!!!!!!!!!!!!!!!",
         "antidisestablishmentarianism",
-        "7-saladx-banjo",
+        "7-saunax-banana",
     ],
 )
 def test_weak(text: str) -> None:

@@ -1,0 +1,150 @@
+"""A conversation, from the phrase to the goodbye: what every chat screen and the plain mode drive.
+
+It joins what `tincan.link.dial` and `tincan.apps.chat` tell into one stream of
+events, so that whoever shows it knows neither of them. Other dialects offer
+the same interface.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from types import TracebackType
+from typing import Final, Protocol, Self
+
+from tincan.apps.chat import ChatEvent, ChatSession
+from tincan.errors import TinCanError
+from tincan.link.dial import LinkEvent, Settings, tie_string
+from tincan.link.interface import ChannelClosed, Link, LinkStatus
+from tincan.meet.mailbox import Side
+from tincan.meet.phrase import Phrase
+from tincan.tasks import settle
+
+MAX_NEWS: Final = 256
+"""Events of the meeting that wait to be shown; they are few, and more are dropped."""
+
+ConversationEvent = LinkEvent | ChatEvent
+
+
+class Conversation(Protocol):
+    """One conversation with one peer; an async context manager that ends everything when it is left.
+
+    `events` tells first how the meeting goes (`Waiting`, `PlaceTrouble`,
+    `PeerFound`, ..., `Connected`), then the chat (`PeerHello`,
+    `MessageReceived`, ...), last `Closed`. It raises `TinCanError` when no
+    link comes about. Asking for the next event acknowledges the message
+    before it: it has been shown.
+    """
+
+    async def __aenter__(self) -> Self:
+        """Begin to meet."""
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End it, in whatever state it is."""
+
+    def events(self) -> AsyncIterator[ConversationEvent]:
+        """Yield what happens, for one task."""
+
+    @property
+    def status(self) -> LinkStatus | None:
+        """The path in use and the round-trip time, once there is a link."""
+
+    async def send(self, text: str, action: bool = False) -> int:
+        """Say something, once connected; return its id.
+
+        Raises `UsageError` for text that cannot be sent and `ChannelClosed` when it is over.
+        """
+
+    async def typing(self, active: bool) -> None:
+        """Tell the peer whether the user is typing."""
+
+    async def goodbye(self, deadline: float) -> None:
+        """Leave in good order, by ``deadline`` in the running loop's time. Keep reading `events` meanwhile."""
+
+
+class StringConversation:
+    """The `Conversation` of tin-can's own protocol."""
+
+    def __init__(self, side: Side, phrase: Phrase | None, settings: Settings, *, name: str) -> None:
+        self._side = side
+        self._phrase = phrase
+        self._settings = settings
+        self._name = name
+        self._news: asyncio.Queue[LinkEvent | TinCanError | None] = asyncio.Queue(MAX_NEWS)
+        self._link: Link | None = None
+        self._chat: ChatSession | None = None
+        self._talking = asyncio.Event()
+        self._leaving = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        """See `Conversation.__aenter__`."""
+        self._task = asyncio.create_task(self._run(), name="conversation")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """See `Conversation.__aexit__`."""
+        self._leaving.set()
+        if self._task is not None:
+            if self._talking.is_set():
+                await self._task
+            else:
+                await settle(self._task)
+
+    async def events(self) -> AsyncIterator[ConversationEvent]:
+        """See `Conversation.events`."""
+        while (news := await self._news.get()) is not None:
+            if isinstance(news, TinCanError):
+                raise news
+            yield news
+        if self._chat is not None:
+            async for event in self._chat.events():
+                yield event
+
+    @property
+    def status(self) -> LinkStatus | None:
+        """See `Conversation.status`."""
+        return self._link.status if self._link is not None else None
+
+    async def send(self, text: str, action: bool = False) -> int:
+        """See `Conversation.send`."""
+        return await (await self._session()).send(text, action)
+
+    async def typing(self, active: bool) -> None:
+        """See `Conversation.typing`."""
+        if self._chat is not None:
+            await self._chat.typing(active)
+
+    async def goodbye(self, deadline: float) -> None:
+        """See `Conversation.goodbye`."""
+        with contextlib.suppress(ChannelClosed):
+            await (await self._session()).goodbye(deadline)
+
+    async def _session(self) -> ChatSession:
+        await self._talking.wait()
+        if self._chat is None:
+            raise ChannelClosed("The conversation is over.")
+        return self._chat
+
+    async def _run(self) -> None:
+        try:
+            async with tie_string(self._side, self._phrase, self._settings, self._tell) as link:
+                self._link = link
+                async with ChatSession(link, name=self._name) as self._chat:
+                    self._news.put_nowait(None)
+                    self._talking.set()
+                    await self._leaving.wait()
+        except TinCanError as exc:
+            self._news.put_nowait(exc)
+        finally:
+            self._talking.set()
+            self._news.put_nowait(None)  # whoever waits for events hears of the end, whatever it was
+
+    def _tell(self, event: LinkEvent) -> None:
+        if self._news.qsize() < MAX_NEWS - 3:  # the last places are for the end
+            self._news.put_nowait(event)
