@@ -52,6 +52,7 @@ class Network:
         self._on_link = on_link
         self._cables: list[Cable] = []
         self._counters = 0
+        self._given: set[object] = set()
         self._next_host = 2  # 1 is the gateway
         # A bridge without an address of its own takes a new one with every port, and the neighbours go stale.
         setup = [f"link add {bridge} address 02:00:00:00:00:01 type bridge mcast_snooping 0"]
@@ -149,6 +150,8 @@ class Network:
         raise LabError(f"{interface} of {namespace.name} does not come up")
 
     def _choose(self, address: str | None, family: Family) -> list[tuple[Any, Any]]:
+        while any(prefix[self._next_host] in self._given for prefix in self.prefixes):
+            self._next_host += 1
         number, self._next_host = self._next_host, self._next_host + 1
         wanted = [prefix for prefix in self.prefixes if family in ("dual", f"ipv{prefix.version}")]
         if not wanted:
@@ -156,6 +159,8 @@ class Network:
         given = ipaddress.ip_address(address) if address else None
         if given is not None and not any(given in prefix for prefix in wanted):
             raise LabError(f"{given} is not of this network")
+        if given is not None:
+            self._given.add(given)
         return [(prefix, given if given is not None and given in prefix else prefix[number]) for prefix in wanted]
 
 

@@ -249,7 +249,7 @@ def test_a_wrong_phrase_ends_both(lab: Lab, place: str) -> None:
         network, options = lab.internet, [*Town(lab).options(), "--no-lan"]
     a = Can(network.host("alice"), "attach-string", *options)
     nameplate = a.event("waiting")["phrase"].split("-")[0]
-    b = Can(network.host("bob"), "tap", f"{nameplate}-wrong-guess", *options)
+    b = Can(network.host("bob"), "tap", f"{nameplate}-guitar-banana", *options)
     for can in (a, b):
         assert can.wait() == 5
         assert [event["code"] for event in can.events if event["event"] == "error"] == [5]

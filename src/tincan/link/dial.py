@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 
 from tincan.errors import ProtocolError, TinCanError, UsageError
 from tincan.link.interface import Link
-from tincan.meet.events import MeetEvent, ServersOffered, Waiting
+from tincan.meet.events import MeetEvent, PlaceReady, PlaceTrouble, ServersOffered, Waiting
 from tincan.meet.mailbox import MailboxClosed, MailboxReset, Side
 from tincan.meet.phrase import Phrase, StringKeys, derive, generate
 from tincan.nat.servers import IceServer
@@ -101,6 +101,7 @@ class _Dial:
         self._told = 0
         self._news = asyncio.Event()
         self._servers = set(settings.servers)
+        self._troubles: dict[str, str] = {}
         self._complete = False
         self._loading = group.create_task(self._load())
         self._asking = [group.create_task(self._ask(server)) for server in settings.servers]
@@ -177,6 +178,12 @@ class _Dial:
         return generate(nameplate or secrets.choice(range(100, 1000)), secrets.choice)
 
     def _hear(self, event: MeetEvent) -> None:
+        if isinstance(event, PlaceTrouble):
+            if self._troubles.get(event.place) == event.text:
+                return  # one mailbox for the nameplate and one for the meeting have the same trouble
+            self._troubles[event.place] = event.text
+        elif isinstance(event, PlaceReady):
+            self._troubles.pop(event.place, None)
         if isinstance(event, ServersOffered):
             fresh = [s for s in event.servers if s not in self._servers]
             for server in fresh[: max(0, MAX_SERVERS - len(self._servers))]:
@@ -306,3 +313,7 @@ class _Dial:
         while not self._asked_all():
             await asyncio.wait(self._asking)
         await link.ice.end_of_remote()
+        # The peer may still say that it could not confirm us: no use in looking for a path then.
+        with contextlib.suppress(MailboxClosed, MailboxReset):
+            while True:
+                await line.receive()

@@ -82,7 +82,7 @@ CONSENT_INTERVAL: Final = 1.0
 SILENCE_LIMIT: Final = 4.0
 """Seconds without any sign of the peer after which it is taken for dead (docs promise 5)."""
 
-CLOSE_TIMEOUT: Final = 1.0
+CLOSE_TIMEOUT: Final = 0.5
 """Seconds for giving an allocation back to a TURN server, which forgets it anyway."""
 
 MAX_UNREAD: Final = 4096
@@ -112,6 +112,7 @@ class IceAgent(aioice.ice.Connection):
         self._last_heard = 0.0
         self._renewed: set[aioice.ice.CandidatePair] = set()
         self._told: set[tuple[str, int]] = set()
+        self._ending: asyncio.Task[None] | None = None
 
     @property
     def only_loopback(self) -> bool:
@@ -229,6 +230,8 @@ class IceAgent(aioice.ice.Connection):
         self.remote_username, self.remote_password = ufrag, pwd
         await self.connect()
         if self._closing:  # meanwhile; aioice has begun to ask for consent again
+            if self._query_consent_task is not None:
+                self._query_consent_task.cancel()
             await self.close()
             raise ConnectionError("closed")
         self._last_heard = time.monotonic()
@@ -291,12 +294,17 @@ class IceAgent(aioice.ice.Connection):
     async def query_consent(self) -> None:
         """Ask for consent every `CONSENT_INTERVAL` (RFC 7675); close when the peer went silent."""
         unanswered = 0
+        asked = 0.0
         while True:
-            await asyncio.sleep(CONSENT_INTERVAL)
+            # Without an answer the next question follows at once: two of them fit into the limit.
+            await asyncio.sleep(max(0.0, CONSENT_INTERVAL - asked))
             pair = self._nominated.get(1)
             if pair is None:
                 return
-            if await self._consent(pair):
+            started = time.monotonic()
+            answered = await self._consent(pair)
+            asked = time.monotonic() - started
+            if answered:
                 unanswered = 0
             else:
                 unanswered += 1
@@ -340,6 +348,12 @@ class IceAgent(aioice.ice.Connection):
         """Close; whoever reads is told at once, whatever a TURN server does. Idempotent."""
         self._nominated.clear()
         self._queue.put_nowait(None)
+        if self._ending is None or self._ending.done():
+            # One at a time: aioice's futures are shared, and the timeout of one call would cancel another.
+            self._ending = asyncio.create_task(self._end(), name="closing ICE")
+        await asyncio.shield(self._ending)
+
+    async def _end(self) -> None:
         try:
             async with asyncio.timeout(CLOSE_TIMEOUT):
                 await super().close()
@@ -347,6 +361,7 @@ class IceAgent(aioice.ice.Connection):
             logger.info("a TURN server does not take its allocation back")
             for protocol in self._protocols:
                 protocol.transport.close()
+            self._protocols.clear()
 
     @property
     def path(self) -> Path | None:

@@ -19,7 +19,7 @@ import importlib.util
 import logging
 import sys
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from tincan.errors import AuthenticationFailed, NoPath, UsageError
@@ -146,6 +146,8 @@ class _Sctp(RTCSctpTransport):
         ended: Callable[[], None],
     ) -> None:
         super().__init__(transport, SCTP_PORT)
+        self.settled = asyncio.Event()
+        """Set once the association stands, or never will."""
         self.idle = asyncio.Event()
         self.idle.set()
         self.broken = False
@@ -158,7 +160,11 @@ class _Sctp(RTCSctpTransport):
 
     async def take_held(self) -> None:
         """Take the data that waited for room, as far as there is room now."""
-        with contextlib.suppress(ConnectionError), self._breaking():
+        with contextlib.suppress(ConnectionError):
+            await self._take_held()
+
+    async def _take_held(self) -> None:
+        async with self._breaking():
             while self._held and not self._full() and not self._over:
                 await self._take_data(self._held.pop(next(iter(self._held))))
             if self._sack_needed and not self._over:
@@ -168,8 +174,8 @@ class _Sctp(RTCSctpTransport):
         """End without a word to the peer."""
         self._set_state(self.State.CLOSED)
 
-    @contextlib.contextmanager
-    def _breaking(self) -> Iterator[None]:
+    @contextlib.asynccontextmanager
+    async def _breaking(self) -> AsyncIterator[None]:
         """End the association when the peer sends what aiortc asserts on, or fails to unpack."""
         try:
             yield
@@ -178,12 +184,14 @@ class _Sctp(RTCSctpTransport):
         except Exception as exc:
             logger.info("the peer broke SCTP: %r", exc)
             self.broken = True
+            with contextlib.suppress(Exception):  # the peer may be told; this is over in any case
+                await self._abort()
             self.end()
             raise ConnectionError("the peer broke SCTP") from exc
 
     async def _handle_data(self, data: bytes) -> None:
         if not self._over:  # else the peer could set up another association
-            with self._breaking():
+            async with self._breaking():
                 await super()._handle_data(data)
 
     async def _receive_chunk(self, chunk: Any) -> None:
@@ -225,6 +233,8 @@ class _Sctp(RTCSctpTransport):
 
     def _set_state(self, state: Any) -> None:
         super()._set_state(state)
+        if state in (self.State.ESTABLISHED, self.State.CLOSED):
+            self.settled.set()
         if state is self.State.CLOSED and not self._over:
             self._over = True
             self._held.clear()
@@ -238,7 +248,7 @@ class WebRtcChannel:
     def __init__(self, link: WebRtcLink, channel: RTCDataChannel) -> None:
         self._link = link
         self._channel = channel
-        self._inbox: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._inbox: asyncio.Queue[bytes | str | None] = asyncio.Queue()
         self._unread = 0
         self._left = False
         self._ended = False
@@ -261,9 +271,9 @@ class WebRtcChannel:
         """Whether messages can be sent."""
         return self._channel.readyState == "open" and not self._link.ended
 
-    async def send(self, message: bytes) -> None:
-        """See `Channel.send`."""
-        if len(message) > MAX_CHANNEL_MESSAGE:
+    async def send(self, message: bytes | str) -> None:
+        """See `Channel.send`. A text goes as a text message, which only other clients tell apart."""
+        if len(message if isinstance(message, bytes) else message.encode()) > MAX_CHANNEL_MESSAGE:
             raise ValueError("message too long for a channel")
         while self.is_open and self._channel.bufferedAmount > SEND_BUFFER:
             self._lower.clear()
@@ -274,13 +284,19 @@ class WebRtcChannel:
 
     async def receive(self) -> bytes:
         """See `Channel.receive`."""
+        message = await self.receive_message()
+        return message.encode() if isinstance(message, str) else message
+
+    async def receive_message(self) -> bytes | str:
+        """Return the next message as it was sent, as text or as bytes; `ChannelClosed` after the last one."""
         message = await self._inbox.get()
         if message is None:
             self._inbox.put_nowait(None)
             raise ChannelClosed("The link has ended.")
         if not self._left:
-            self._unread -= len(message) + MESSAGE_COST
-            await self._link.made_room(len(message) + MESSAGE_COST)
+            cost = _cost(message)
+            self._unread -= cost
+            await self._link.made_room(cost)
         return message
 
     async def drain(self) -> None:
@@ -307,10 +323,14 @@ class WebRtcChannel:
 
     def _take(self, message: bytes | str) -> None:
         if not self._left:
-            data = message.encode() if isinstance(message, str) else message
-            self._unread += len(data) + MESSAGE_COST
-            self._link.took(len(data) + MESSAGE_COST)
-            self._inbox.put_nowait(data)
+            cost = _cost(message)
+            self._unread += cost
+            self._link.took(cost)
+            self._inbox.put_nowait(message)
+
+
+def _cost(message: bytes | str) -> int:
+    return len(message if isinstance(message, bytes) else message.encode()) + MESSAGE_COST
 
 
 class WebRtcLink:
@@ -321,6 +341,7 @@ class WebRtcLink:
         side: Side,
         *,
         relay_only: bool = False,
+        control: bool = True,
         ice_timeout: float = ICE_TIMEOUT,
         dtls_timeout: float = DTLS_TIMEOUT,
     ) -> None:
@@ -344,7 +365,8 @@ class WebRtcLink:
         self._ending: asyncio.Task[None] | None = None
         self._reason: CloseReason | None = None
         self._path = Path.DIRECT_UDP
-        self._control = self._open(CONTROL_LABEL, negotiated=0)
+        # Clients that others wrote know nothing of a channel that is there from the start.
+        self._control = self._open(CONTROL_LABEL, negotiated=0) if control else None
         self._sctp.on("datachannel", self._accept)
         self._dtls.on("statechange", self._dtls_changed)
 
@@ -370,9 +392,11 @@ class WebRtcLink:
             complete=complete,
         )
 
-    async def connect(self, remote: Description) -> None:
+    async def connect(self, remote: Description, *, begins_dtls: bool | None = None) -> None:
         """Connect to the peer that sent ``remote``; its candidates are added by the caller.
 
+        ``begins_dtls``: whether this side is DTLS's client; by default the
+        one that did not make the offer.
         Raises `NoPath` when no candidate pair works, `AuthenticationFailed`
         when whoever answers there has another certificate than the one in the
         sealed envelope.
@@ -381,6 +405,8 @@ class WebRtcLink:
         logger.info("path found: %s", self._path.value)
         try:
             async with asyncio.timeout(self._dtls_timeout):
+                if begins_dtls is not None:
+                    self._dtls._set_role("client" if begins_dtls else "server")
                 await self._secure(remote.fingerprint)
                 logger.info("DTLS done")
                 await self._sctp.start(_sctp.RTCSctpCapabilities(maxMessageSize=2 * MAX_CHANNEL_MESSAGE), SCTP_PORT)
@@ -417,15 +443,17 @@ class WebRtcLink:
         raise NoPath("A path was found, but the encrypted link could not be made on it. Try again.")
 
     async def _opened(self) -> None:
-        await self._control.settled.wait()
-        if not self._control.is_open:
+        await self._sctp.settled.wait()
+        if self.ended:
             raise ConnectionError("the link has ended")
 
     # -- Link ------------------------------------------------------------------
 
     @property
     def control(self) -> WebRtcChannel:
-        """See `Link.control`."""
+        """See `Link.control`. Not for links to other clients, which have none."""
+        if self._control is None:
+            raise RuntimeError("this link has no control channel")
         return self._control
 
     @property
@@ -434,15 +462,15 @@ class WebRtcLink:
         self._path = self.ice.path or self._path
         return LinkStatus(self._path, self.ice.round_trip)
 
-    async def open_channel(self, label: str) -> WebRtcChannel:
-        """See `Link.open_channel`."""
+    async def open_channel(self, label: str, *, reliable: bool = True) -> WebRtcChannel:
+        """See `Link.open_channel`. Not ``reliable``: unordered and never sent again (sound)."""
         if not label.isascii() or len(label) > MAX_LABEL:
             raise ValueError(f"a label has at most {MAX_LABEL} ASCII characters")
         if self.ended:
             raise ChannelClosed("The link has ended.")
         if len(self._ours) > OWN_CHANNELS:
             raise UsageError("Too many channels are open on this string.")
-        channel = self._open(label)
+        channel = self._open(label, reliable=reliable)
         await channel.settled.wait()
         if not channel.is_open:
             raise ChannelClosed("The link has ended.")
@@ -488,9 +516,13 @@ class WebRtcLink:
         self._unread -= count
         await self._sctp.take_held()
 
-    def _open(self, label: str, *, negotiated: int | None = None) -> WebRtcChannel:
+    def _open(self, label: str, *, negotiated: int | None = None, reliable: bool = True) -> WebRtcChannel:
         parameters = _datachannel.RTCDataChannelParameters(
-            label=label, negotiated=negotiated is not None, id=negotiated
+            label=label,
+            negotiated=negotiated is not None,
+            id=negotiated,
+            ordered=reliable,
+            maxRetransmits=None if reliable else 0,
         )
         return self._adopt(RTCDataChannel(self._sctp, parameters), self._ours)
 

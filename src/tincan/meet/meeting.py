@@ -66,8 +66,10 @@ class Line:
         self._lock = asyncio.Lock()
 
     async def send(self, payload: bytes) -> None:
-        """Seal a payload and leave it in the mailbox."""
+        """Seal a payload and leave it in the mailbox; `MailboxClosed` once the handshake has failed."""
         async with self._lock:
+            if self.handshake.state is State.FAILED:  # found by whoever reads, while somebody else still sends
+                raise MailboxClosed("The handshake has failed.")
             self.handshake.seal(payload)
             await self._flush()
 

@@ -8,7 +8,6 @@ import ipaddress
 from collections.abc import AsyncIterator
 
 from tincan.link.description import Candidate, Description
-from tincan.link.ice import IceAgent
 from tincan.link.webrtc import WebRtcLink
 from tincan.meet.mailbox import Side
 from tincan.nat.addresses import Interface
@@ -44,7 +43,8 @@ class Ends:
     async def connect_both(self) -> None:
         """Connect them to each other."""
         await asyncio.gather(
-            self.connect(self.attach, self.description(self.tap)), self.connect(self.tap, self.description(self.attach))
+            self.connect(self.attach, self.description(self.tap)),
+            self.connect(self.tap, self.description(self.attach)),
         )
 
     async def close(self) -> None:
@@ -70,13 +70,6 @@ async def tied() -> AsyncIterator[tuple[WebRtcLink, WebRtcLink]]:
     async with ends() as made:
         await made.connect_both()
         yield made.attach, made.tap
-
-
-async def introduce(one: IceAgent, other: IceAgent, candidates: list[Candidate]) -> None:
-    """Give one agent the other's candidates, all of them."""
-    for candidate in candidates:
-        await one.add_remote(candidate)
-    await one.end_of_remote()
 
 
 async def only_the_test_is_left() -> None:

@@ -1,10 +1,46 @@
-"""The real link: two of them in one process, over the addresses of this machine."""
+"""The real link: two of them in one process, over the addresses of this machine.
+
+Where a test needs a peer that breaks the rules, one end reaches below its own
+surface (`say`, `say_chunk`); what is judged is the other end, by its surface.
+"""
 
 from __future__ import annotations
 
-from tincan.link.interface import Link
-from unit.link.contract import LinkContract
-from unit.link.pairs import Ends
+import ast
+import asyncio
+import contextlib
+import importlib.metadata
+import inspect
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from types import ModuleType
+from typing import Any
+
+import aioice.ice
+import aioice.stun
+import aioice.turn
+import msgspec
+import pytest
+
+import tincan.link.ice
+import tincan.link.webrtc
+from tincan.errors import AuthenticationFailed, NoPath, UsageError
+from tincan.link.interface import ChannelClosed, CloseReason, Link, Path
+from tincan.link.webrtc import (
+    LINGER,
+    MAX_CHANNELS,
+    OWN_CHANNELS,
+    RECEIVE_BUFFER,
+    SEND_BUFFER,
+    WebRtcLink,
+)
+from tincan.meet.mailbox import Side
+from unit.link.contract import WITHIN, LinkContract
+from unit.link.pairs import Ends, ends, only_the_test_is_left, tied
+
+sctp = sys.modules["aiortc.rtcsctptransport"]
 
 
 class TestWebRtcLink(LinkContract):
@@ -13,3 +49,533 @@ class TestWebRtcLink(LinkContract):
         await made.gather()
         await made.connect_both()
         return made.attach, made.tap
+
+
+async def say(link: WebRtcLink, stream: int, protocol: int, data: bytes) -> None:
+    """Send a message of a kind that no good link sends."""
+    await link._sctp._send(stream, protocol, data)
+
+
+async def say_chunk(link: WebRtcLink, chunk: Any) -> None:
+    await link._sctp._send_chunk(chunk)
+
+
+async def nothing_works(link: WebRtcLink) -> None:
+    """A link that has ended says so to everybody, at once, with its own error."""
+    async with asyncio.timeout(WITHIN):
+        for use in (
+            lambda: link.control.send(b"too late"),
+            link.control.receive,
+            lambda: link.open_channel("too late"),
+            link.accept_channel,
+        ):
+            with pytest.raises(ChannelClosed):
+                await use()
+        await link.control.drain()
+        await link.control.close()
+        await link.close()
+
+
+# -- tying it ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("side", list(Side))
+async def test_a_wrong_fingerprint_refuses_the_connection(side: Side) -> None:
+    async with asyncio.timeout(WITHIN), ends(dtls_timeout=0.5) as made:
+        near, far = (made.attach, made.tap) if side is Side.ATTACH else (made.tap, made.attach)
+        listening = [asyncio.create_task(link.control.receive()) for link in (near, far)]
+        wrong = msgspec.structs.replace(made.description(far), fingerprint=bytes(32))
+        results = await asyncio.gather(
+            made.connect(near, wrong), made.connect(far, made.description(near)), return_exceptions=True
+        )
+        assert [type(result) for result in results] == [AuthenticationFailed, NoPath]
+        for link in (near, far):
+            with pytest.raises(ChannelClosed):
+                await link.control.send(b"secret")
+        await made.close()
+        heard = await asyncio.gather(*listening, return_exceptions=True)
+        assert [type(result) for result in heard] == [ChannelClosed] * 2
+
+
+async def test_no_candidates_are_no_path() -> None:
+    async with ends() as made:
+        nowhere = msgspec.structs.replace(made.description(made.tap), candidates=())
+        with pytest.raises(NoPath):
+            await made.connect(made.attach, nowhere)
+
+
+@pytest.mark.parametrize("side", list(Side))
+@pytest.mark.parametrize(
+    "says",
+    [b"", b"\x16", bytes([22, 254, 253]) + bytes(60), b"\x80nonsense"],
+    ids=["nothing", "half a record", "an empty handshake", "RTP"],
+)
+async def test_a_peer_that_does_not_speak_dtls_is_no_path(side: Side, says: bytes) -> None:
+    async with asyncio.timeout(WITHIN), ends(dtls_timeout=0.2) as made:
+        near, far = (made.attach, made.tap) if side is Side.ATTACH else (made.tap, made.attach)
+
+        async def only_ice() -> None:
+            remote = made.description(near)
+            for candidate in remote.candidates:
+                await far.ice.add_remote(candidate)
+            await far.ice.end_of_remote()
+            await far.ice.begin(remote.ufrag, remote.pwd)
+            await far.ice.send(says)
+
+        started = time.monotonic()
+        results = await asyncio.gather(made.connect(near, made.description(far)), only_ice(), return_exceptions=True)
+        assert [type(result) for result in results] == [NoPath, type(None)]
+        assert time.monotonic() - started < 5
+
+
+async def test_closing_during_connect() -> None:
+    """At any moment: both ends come to an end of their own kind, and nothing is left."""
+    for turns in range(0, 60, 3):
+        async with asyncio.timeout(WITHIN), ends(dtls_timeout=0.3) as made:
+            connecting = asyncio.create_task(made.connect_both())
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            await made.tap.close()
+            await made.attach.close()
+            [result] = await asyncio.gather(connecting, return_exceptions=True)
+            assert result is None or type(result) is NoPath, result
+        await only_the_test_is_left()
+
+
+async def test_a_closed_link_cannot_be_connected() -> None:
+    async with ends() as made:
+        await made.attach.close()
+        with pytest.raises(NoPath):
+            await made.attach.connect(made.description(made.tap))
+        await nothing_works(made.attach)
+
+
+async def test_cancelling_connect_is_a_cancellation() -> None:
+    async with asyncio.timeout(WITHIN), ends() as made:
+        connecting = asyncio.create_task(made.attach.connect(made.description(made.tap)))
+        await asyncio.sleep(0)
+        connecting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await connecting
+
+
+# -- how it is doing ---------------------------------------------------------------
+
+
+async def test_path_and_round_trip() -> None:
+    async with asyncio.timeout(WITHIN), tied() as (near, far):
+        assert near.status.path is far.status.path is Path.LAN
+        while near.status.rtt is None or far.status.rtt is None:
+            await asyncio.sleep(0.05)
+        assert 0 < near.status.rtt < 2
+
+
+async def test_the_path_is_remembered_after_the_end() -> None:
+    async with tied() as (near, _):
+        await near.close()
+        assert near.status.path is Path.LAN
+
+
+# -- back-pressure -----------------------------------------------------------------
+
+
+class Flood:
+    """Messages sent as fast as the link takes them."""
+
+    def __init__(self, link: WebRtcLink, size: int) -> None:
+        self.sent = 0
+        self._link = link
+        self._size = size
+
+    async def run(self) -> None:
+        while True:
+            await self._link.control.send(self.sent.to_bytes(4, "big") + bytes(self._size - 4))
+            self.sent += 1
+
+    async def stands_still(self) -> None:
+        """Return once nothing more was taken for a while."""
+        before = -1
+        while before != self.sent:
+            before = self.sent
+            await asyncio.sleep(0.2)
+
+
+async def test_a_receiver_that_does_not_read_bounds_the_sender() -> None:
+    size = 32 * 1024
+    async with asyncio.timeout(WITHIN), tied() as (near, far):
+        flood = Flood(near, size)
+        flooding = asyncio.create_task(flood.run())
+        await flood.stands_still()
+        assert flood.sent > 0
+        # The receiver's buffer, the sender's, a message beyond each, and the chunks in between.
+        assert flood.sent * size < RECEIVE_BUFFER + SEND_BUFFER + 512 * 1024
+        # The other direction is not held up, nor are its acknowledgements.
+        await far.control.send(b"slowly, please")
+        assert await near.control.receive() == b"slowly, please"
+        await far.control.drain()
+        # Reading lets it go on, and nothing was lost, doubled or disordered.
+        for number in range(flood.sent + 20):
+            message = await far.control.receive()
+            assert len(message) == size
+            assert int.from_bytes(message[:4], "big") == number
+        flooding.cancel()
+
+
+async def test_the_end_is_noticed_by_a_receiver_that_does_not_read() -> None:
+    async with asyncio.timeout(WITHIN), tied() as (near, far):
+        flood = Flood(near, 64 * 1024)
+        flooding = asyncio.create_task(flood.run())
+        await flood.stands_still()
+        started = time.monotonic()
+        await near.close()
+        assert await far.wait_closed() is CloseReason.PEER
+        assert time.monotonic() - started < LINGER + 2
+        [result] = await asyncio.gather(flooding, return_exceptions=True)
+        assert type(result) is ChannelClosed
+
+
+async def test_a_channel_that_nobody_reads_holds_nothing_up_once_it_is_closed() -> None:
+    async with asyncio.timeout(WITHIN), tied() as (near, far):
+        opened = await near.open_channel("unread")
+        unread = await far.accept_channel()
+        sending = asyncio.create_task(_send_many(opened.send, 40, 64 * 1024))
+        await asyncio.wait([sending], timeout=0.5)
+        assert not sending.done()
+        await unread.close()
+        await asyncio.gather(sending, return_exceptions=True)
+        await near.control.send(b"past it")
+        assert await far.control.receive() == b"past it"
+
+
+async def _send_many(send: Callable[[bytes], Awaitable[None]], count: int, size: int) -> None:
+    for _ in range(count):
+        await send(bytes(size))
+
+
+async def test_drain_waits_until_the_peer_has_everything() -> None:
+    messages = [bytes([number]) * 50_000 for number in range(12)]
+    async with asyncio.timeout(WITHIN), tied() as (near, far):
+        for message in messages:
+            await near.control.send(message)
+        await near.control.drain()
+        await near.ice.close()  # without a word
+        assert [await far.control.receive() for _ in messages] == messages
+
+
+# -- channels ----------------------------------------------------------------------
+
+
+async def test_empty_messages_arrive() -> None:
+    async with asyncio.timeout(WITHIN), tied() as (near, far):
+        await near.control.send(b"")
+        await near.control.send(b"after it")
+        assert [await far.control.receive(), await far.control.receive()] == [b"", b"after it"]
+
+
+@pytest.mark.parametrize("label", ["trichter-\u00fc", "x" * 256])
+async def test_a_label_that_cannot_be_sent_is_refused(label: str) -> None:
+    async with tied() as (near, far):
+        with pytest.raises(ValueError):
+            await near.open_channel(label)
+        await near.control.send(b"harmless")
+        assert await far.control.receive() == b"harmless"
+
+
+async def test_our_own_channels_are_limited_below_what_the_peer_takes() -> None:
+    async with asyncio.timeout(WITHIN), tied() as (near, far):
+        channels = [await near.open_channel(f"{number}") for number in range(OWN_CHANNELS)]
+        with pytest.raises(UsageError):
+            await near.open_channel("one too many")
+        for channel in channels:
+            await (await far.accept_channel()).close()
+            with pytest.raises(ChannelClosed):
+                await channel.receive()
+        # Each that is closed makes room for another, however many there were in all.
+        for number in range(2 * MAX_CHANNELS):
+            opened = await near.open_channel(f"again {number}")
+            accepted = await far.accept_channel()
+            await opened.close()
+            with pytest.raises(ChannelClosed):
+                await accepted.receive()
+        await near.control.send(b"well")
+        assert await far.control.receive() == b"well"
+
+
+def _open_frame(label: bytes = b"x", length: int | None = None) -> bytes:
+    """A DATA_CHANNEL_OPEN (RFC 8832 section 5.1)."""
+    size = len(label) if length is None else length
+    return bytes([3, 0, 0, 0, 0, 0, 0, 0]) + size.to_bytes(2, "big") + bytes(2) + label
+
+
+async def test_a_peer_that_opens_too_many_channels_ends_the_link() -> None:
+    async with asyncio.timeout(WITHIN), tied() as (near, far):
+        for stream in range(101, 101 + 2 * MAX_CHANNELS + 2, 2):
+            await say(near, stream, sctp.WEBRTC_DCEP, _open_frame())
+        assert await far.wait_closed() is CloseReason.BROKEN
+
+
+async def test_channels_opened_and_closed_again_unaccepted_are_limited_too() -> None:
+    async with asyncio.timeout(WITHIN), tied() as (near, far):
+
+        async def close_at_the_end() -> CloseReason:
+            reason = await far.wait_closed()
+            await far.close()
+            return reason
+
+        closing = asyncio.create_task(close_at_the_end())
+
+        async def open_and_close(times: int) -> None:
+            for number in range(times):
+                await (await near.open_channel(f"{number}")).close()
+
+        with pytest.raises(ChannelClosed):
+            await open_and_close(MAX_CHANNELS + 1)
+        assert await closing is CloseReason.BROKEN
+        accepted = [await far.accept_channel() for _ in range(MAX_CHANNELS)]
+        assert len(accepted) == MAX_CHANNELS
+        with pytest.raises(ChannelClosed):
+            await far.accept_channel()
+
+
+# -- peers that break the rules ----------------------------------------------------
+
+
+def _bad_reconfiguration() -> Any:
+    chunk = sctp.ReconfigChunk()
+    chunk.params.append((13, b"short"))
+    return chunk
+
+
+Attack = Callable[[WebRtcLink], Awaitable[None]]
+ATTACKS: dict[str, Attack] = {
+    "acknowledges a channel that nobody opened": lambda link: say(link, 99, sctp.WEBRTC_DCEP, b"\x02"),
+    "opens the control channel": lambda link: say(link, 0, sctp.WEBRTC_DCEP, _open_frame()),
+    "opens with a label that is no text": lambda link: say(link, 99, sctp.WEBRTC_DCEP, _open_frame(b"\xff")),
+    "sends text that is no text": lambda link: say(link, 0, sctp.WEBRTC_STRING, b"\xff\xfe"),
+    "resets streams in too few bytes": lambda link: say_chunk(link, _bad_reconfiguration()),
+}
+
+
+@pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS.keys())
+async def test_sctp_that_aiortc_cannot_take_ends_the_link_as_broken(attack: Attack) -> None:
+    async with asyncio.timeout(WITHIN), tied() as (near, far):
+        waiting = asyncio.create_task(far.control.receive())
+        await attack(near)
+        assert await far.wait_closed() is CloseReason.BROKEN
+        with pytest.raises(ChannelClosed):
+            await waiting
+        await nothing_works(far)
+
+
+async def test_a_message_without_end_is_bounded() -> None:
+    """Fragments that never become a message are memory that the peer would own."""
+    async with asyncio.timeout(WITHIN), tied() as (near, far):
+        while not far.ended:
+            for _ in range(200):
+                chunk = sctp.DataChunk()
+                chunk.flags = 0  # the middle of a message
+                chunk.tsn = (near._sctp._local_tsn + 1) % 2**32  # one is left out: they cannot be put together
+                chunk.protocol = sctp.WEBRTC_BINARY
+                near._sctp._local_tsn = (chunk.tsn + 1) % 2**32
+                with contextlib.suppress(ConnectionError):
+                    await say_chunk(near, chunk)
+            await asyncio.sleep(0)
+        assert await far.wait_closed() is CloseReason.BROKEN
+
+
+RUBBISH = [b"", b"\x00", bytes(3), b"\x01" * 19, b"\x00\x01" + bytes(18), b"\x16", b"\x17\xfe\xfd" + bytes(40)]
+RUBBISH += [bytes([first]) + bytes(range(40)) for first in (20, 63, 64, 127, 128, 191, 192, 255)]
+
+
+async def test_rubbish_on_the_port_harms_nothing() -> None:
+    """Whoever finds the port may send anything there; nothing of it is authentic."""
+    async with asyncio.timeout(WITHIN), tied() as (near, far):
+        for rubbish in RUBBISH:
+            await near.ice.send(rubbish)
+        await near.control.send(b"still tied")
+        assert await far.control.receive() == b"still tied"
+
+
+async def test_an_ended_association_is_not_begun_again() -> None:
+    async with asyncio.timeout(WITHIN), tied() as (near, far):
+        await say_chunk(near, sctp.AbortChunk())
+        assert await far.wait_closed() is CloseReason.PEER
+        await near._sctp._init()
+        await nothing_works(far)
+
+
+# -- the end -----------------------------------------------------------------------
+
+
+async def test_a_lost_path_is_told_to_everybody_who_waits() -> None:
+    async with asyncio.timeout(WITHIN), tied() as (near, _):
+        flood = Flood(near, 64 * 1024)
+        waiting = [
+            asyncio.create_task(use)
+            for use in (flood.run(), near.control.receive(), near.accept_channel(), near.control.drain())
+        ]
+        await flood.stands_still()
+        opening = asyncio.create_task(near.open_channel("cannot be told to the peer"))
+        await asyncio.sleep(0)
+        await near.ice.close()  # as the agent does when the peer has gone silent
+        assert await near.wait_closed() is CloseReason.LOST
+        results = await asyncio.gather(*waiting, opening, return_exceptions=True)
+        assert [type(result) for result in results] == [ChannelClosed] * 3 + [type(None), ChannelClosed]
+        await nothing_works(near)
+
+
+async def test_closing_is_idempotent_and_concurrent() -> None:
+    async with asyncio.timeout(WITHIN), tied() as (near, far):
+        await near.control.send(b"last words")
+        await asyncio.gather(near.close(), near.close(), near.close(), far.close())
+        await near.close()
+        assert near.ended
+        assert far.ended
+    await only_the_test_is_left()
+
+
+async def test_a_cancelled_close_still_closes() -> None:
+    async with asyncio.timeout(WITHIN), tied() as (near, far):
+        flooding = asyncio.create_task(Flood(near, 64 * 1024).run())
+        await asyncio.sleep(0.05)
+        closing = asyncio.create_task(near.close())
+        await asyncio.sleep(0)
+        closing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await closing
+        await near.close()
+        assert await far.wait_closed() is CloseReason.PEER
+        await asyncio.gather(flooding, return_exceptions=True)
+    await only_the_test_is_left()
+
+
+async def test_a_link_that_was_never_used_closes() -> None:
+    link = WebRtcLink(Side.TAP)
+    await link.close()
+    assert await link.wait_closed() is CloseReason.LOCAL
+    await nothing_works(link)
+    await only_the_test_is_left()
+
+
+# -- what the adapters stand on ----------------------------------------------------
+
+
+def _attributes_of(tree: ast.AST, *, owner: str) -> set[str]:
+    """Return every NAME that a piece of code uses as ``owner.NAME``; ``owner`` may have dots."""
+    return {
+        node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and ast.unparse(node.value) == owner
+    }
+
+
+def _class(module: ModuleType, name: str) -> ast.ClassDef:
+    tree = ast.parse(inspect.getsource(module))
+    return next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name)
+
+
+def _own(tree: ast.ClassDef) -> set[str]:
+    """Return what a class brings itself: methods, and attributes set in ``__init__``."""
+    methods = {n.name for n in tree.body if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)}
+    init = next(n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == "__init__")
+    stored = {
+        n.attr
+        for n in ast.walk(init)
+        if isinstance(n, ast.Attribute) and isinstance(n.ctx, ast.Store) and ast.unparse(n.value) == "self"
+    }
+    return methods | stored
+
+
+def _assert_there(package: str, what: str, thing: object, names: set[str]) -> None:
+    missing = sorted(name for name in names if not hasattr(thing, name))
+    version = importlib.metadata.version(package)
+    assert not missing, (
+        f"{what} of {package} {version} has no {', '.join(missing)} any more, on which tincan.link relies: "
+        f"read what replaced it, change the adapter, and only then the version in pyproject.toml."
+    )
+
+
+async def test_the_private_names_of_aioice_are_where_they_were() -> None:
+    agent = _class(tincan.link.ice, "IceAgent")
+    inherited = _attributes_of(agent, owner="self") - _own(agent)
+    overridden = _attributes_of(agent, owner="super()") | _attributes_of(agent, owner="super(IceAgent, self)")
+    hooks = {"query_consent", "data_received", "check_start", "check_incoming", "close"}
+    names = inherited | overridden | hooks
+    assert {"_nominated", "_protocols", "_queue", "_closing"} <= names, "the test sees what it is to see"
+    _assert_there("aioice", "Connection", aioice.ice.Connection(ice_controlling=True), names)
+    module = ast.parse(inspect.getsource(tincan.link.ice))
+    for owner, thing in (
+        ("aioice.ice", aioice.ice),
+        ("stun", aioice.stun),
+        ("turn", aioice.turn),
+        ("aioice.ice.CandidatePair.State", aioice.ice.CandidatePair.State),
+        ("stun.Method", aioice.stun.Method),
+        ("stun.Class", aioice.stun.Class),
+    ):
+        _assert_there("aioice", owner, thing, _attributes_of(module, owner=owner))
+    assert hasattr(aioice.stun, "RETRY_RTO")
+
+
+async def test_the_private_names_of_aiortc_are_where_they_were() -> None:
+    own = _class(tincan.link.webrtc, "_Sctp")
+    link = _class(tincan.link.webrtc, "WebRtcLink")
+    channel = _class(tincan.link.webrtc, "WebRtcChannel")
+    module = ast.parse(inspect.getsource(tincan.link.webrtc))
+    async with ends() as made:
+        _assert_there(
+            "aiortc",
+            "RTCSctpTransport",
+            sctp.RTCSctpTransport(made.attach._dtls),
+            (_attributes_of(own, owner="self") - _own(own)) | _attributes_of(own, owner="super()"),
+        )
+        _assert_there("aiortc", "RTCSctpTransport", made.attach._sctp, _attributes_of(link, owner="self._sctp"))
+        names = _attributes_of(link, owner="self._dtls")
+        assert "_ssl" in names, "the test sees what it is to see"
+        _assert_there("aiortc", "RTCDtlsTransport", made.attach._dtls, names)
+        _assert_there(
+            "aiortc", "RTCDataChannel", made.attach.control._channel, _attributes_of(channel, owner="self._channel")
+        )
+    for owner in ("_dtls", "_sctp", "_datachannel"):
+        _assert_there("aiortc", owner, getattr(tincan.link.webrtc, owner), _attributes_of(module, owner=owner))
+
+
+def _python(code: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        env={"PYTHONPATH": ":".join(sys.path), "PATH": ""},
+    )
+    assert done.returncode == 0, done.stderr
+    assert not done.stderr
+    return done.stdout
+
+
+def test_the_link_loads_neither_codecs_nor_a_resolver() -> None:
+    loaded = _python("import sys, tincan.link.webrtc; print(*sys.modules)").split()
+    assert "aioice" in loaded
+    for name in ("av", "dns", "numpy"):
+        assert name not in loaded
+
+
+def test_the_real_aiortc_can_be_loaded_after_the_link() -> None:
+    offer = _python(
+        """
+import asyncio
+import tincan.link.webrtc
+import aiortc
+
+async def main():
+    connection = aiortc.RTCPeerConnection()
+    connection.createDataChannel("x")
+    await connection.setLocalDescription(await connection.createOffer())
+    print(connection.localDescription.sdp)
+    await connection.close()
+
+asyncio.run(main())
+from aiortc import mediastreams, rtcsctptransport
+assert rtcsctptransport is tincan.link.webrtc._sctp
+assert mediastreams.AudioFrame is not object
+"""
+    )
+    assert "m=application" in offer

@@ -228,6 +228,8 @@ class VisitedMailbox:
 
     async def send(self, message: bytes) -> None:
         """See `Mailbox.send`."""
+        if len(message) > MAX_MESSAGE:
+            raise ValueError("message too long for a mailbox")
         with contextlib.suppress(OSError):  # told by receive
             await write_frame(self._writer, message)
 

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from typing import Final
 
 from zeroconf import Error as ZeroconfError
-from zeroconf import InterfaceChoice, IPVersion, NonUniqueNameException
+from zeroconf import InterfaceChoice, IPVersion, NonUniqueNameException, NotRunningException
 from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
 
 from tincan.nat.addresses import interfaces
@@ -58,9 +58,16 @@ async def asking(tag: str, seconds: float) -> AsyncIterator[AsyncIterator[tuple[
 @contextlib.asynccontextmanager
 async def _zeroconf() -> AsyncIterator[AsyncZeroconf]:
     zeroconf = _open()
+    # Closed while it is still starting, zeroconf forgets its sockets, so the start is always waited for.
+    starting = asyncio.ensure_future(zeroconf.zeroconf.async_wait_for_start())
     try:
+        await asyncio.shield(starting)
         yield zeroconf
+    except NotRunningException as exc:
+        raise OSError("mDNS does not start") from exc
     finally:
+        with contextlib.suppress(NotRunningException):
+            await starting
         await zeroconf.async_close()
 
 

@@ -13,9 +13,11 @@ import base64
 import binascii
 import contextlib
 import logging
+import os
 import random
 import secrets
 import urllib.parse
+from socket import gaierror
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -410,5 +412,7 @@ def _servers(frame: _Opened) -> tuple[IceServer, ...]:
 
 
 def _why(exc: OSError) -> str:
-    text = exc.strerror or str(exc) or type(exc).__name__
+    # asyncio puts "Connect call failed" and the address in place of what the system says.
+    system = os.strerror(exc.errno) if exc.errno and not isinstance(exc, gaierror) else None
+    text = system or exc.strerror or str(exc) or type(exc).__name__
     return text.lower() if text[:1].isupper() and not text[:2].isupper() else text
