@@ -61,7 +61,7 @@ def _seconds(raw: object) -> float:
         if isinstance(raw, bool):
             raise TypeError
         value = float(raw)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ValueError("a number of seconds") from None
     if not 0 < value <= 7 * 86400:
         raise ValueError("a number of seconds, more than 0 and at most a week")

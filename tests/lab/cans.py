@@ -28,11 +28,15 @@ SECRET = "correct horse battery staple drum"  # a phrase that people chose: nobo
 OTHER_SECRET = "wrong mule battery staple drum"
 
 
-def tin_can(host: Host, command: str, *arguments: str, env: dict[str, str] | None = None, **options: Any) -> Process:
-    """Start the command on a host, with no settings of the machine's user."""
+def settings(env: dict[str, str] | None = None) -> dict[str, str]:
+    """Return an environment in which nothing of the machine's user counts."""
     clean = {name: "" for name in os.environ if name.startswith("TIN_CAN_")}
-    clean |= {"XDG_CONFIG_HOME": "/nonexistent", "no_proxy": "*"}
-    return host.start([*TIN_CAN, command, *arguments], env=clean | (env or {}), **options)
+    return clean | {"XDG_CONFIG_HOME": "/nonexistent", "no_proxy": "*"} | (env or {})
+
+
+def tin_can(host: Host, command: str, *arguments: str, env: dict[str, str] | None = None, **options: Any) -> Process:
+    """Start the command on a host."""
+    return host.start([*TIN_CAN, command, *arguments], env=settings(env), **options)
 
 
 class Switchboard:
@@ -82,7 +86,7 @@ class Can:
     def __init__(self, host: Host, command: str, *arguments: str, env: dict[str, str] | None = None) -> None:
         self.host = host
         self.started = time.monotonic()
-        self.process = tin_can(host, command, *arguments, "--json", "--name", host.name, env=env)
+        self.process = tin_can(host, command, "--json", "--name", host.name, *arguments, env=env)
 
     def event(self, kind: str, timeout: float = 20) -> dict[str, Any]:
         """Return the next event of a kind, passing over others."""

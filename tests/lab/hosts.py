@@ -210,11 +210,12 @@ class Host:
         *,
         stdin: int | IO[bytes] = subprocess.PIPE,
         stdout: int | IO[bytes] = subprocess.PIPE,
+        stderr: int | IO[bytes] = subprocess.PIPE,
         env: Mapping[str, str] | None = None,
         cwd: str | os.PathLike[str] | None = None,
     ) -> Process:
         """Start a program here; `env` is added to the environment."""
-        process = Process(self.namespace, argv, stdin=stdin, stdout=stdout, env=env, cwd=cwd)
+        process = Process(self.namespace, argv, stdin=stdin, stdout=stdout, stderr=stderr, env=env, cwd=cwd)
         self.lab.processes.append(process)
         return process
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Protocol, Self
 
@@ -24,7 +25,23 @@ from tincan.tasks import settle
 MAX_NEWS: Final = 256
 """Events of the meeting that wait to be shown; they are few, and more are dropped."""
 
-ConversationEvent = LinkEvent | ChatEvent
+
+@dataclass(frozen=True)
+class Reconnecting:
+    """The path went silent and another one is being looked for; messages wait meanwhile.
+
+    Told only by a conversation whose link can mend itself.
+    """
+
+
+@dataclass(frozen=True)
+class Reconnected:
+    """There is a path again. ``path``: a value of `tincan.link.interface.Path`."""
+
+    path: str
+
+
+ConversationEvent = LinkEvent | ChatEvent | Reconnecting | Reconnected
 
 
 class Conversation(Protocol):

@@ -24,6 +24,7 @@ COMMANDS = (
     Command("switchboard", "", "run a switchboard, where cans meet", "tincan.cli.switchboard:switchboard"),
     Command("doctor", "[PLACE]", "what this machine and network can do", "tincan.cli.doctor:doctor"),
     Command("config", "", "show each setting and where it came from", "tincan.cli.config:config"),
+    Command("upgrade", "", "update this installation", "tincan.cli.upgrade:upgrade"),
     Command("demo", "", "two cans on this machine find each other and talk", "tincan.cli.demo:demo"),
 )
 

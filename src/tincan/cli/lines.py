@@ -11,8 +11,10 @@ import asyncio
 import codecs
 import contextlib
 import os
+import shutil
 import sys
 import threading
+import unicodedata
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
@@ -83,6 +85,7 @@ class Terminal:
         self._asking = False
         self._lock = threading.Lock()
         self._before = _terminal_state()
+        self._dumb = os.environ.get("TERM") == "dumb"
 
     def lines(self) -> Iterator[str]:
         """Yield what the person types, line by line, with line editing where readline exists."""
@@ -104,7 +107,8 @@ class Terminal:
         """Print above the prompt."""
         with self._lock:
             if self._asking:
-                sys.stdout.write(f"\r\x1b[K{text}\n{self._prompt}{_typed()}")
+                typed = _typed()
+                sys.stdout.write(f"{self._wipe(typed)}{text}\n{self._prompt}{typed}")
             else:
                 sys.stdout.write(f"{text}\n")
             sys.stdout.flush()
@@ -112,13 +116,27 @@ class Terminal:
     def restore(self) -> None:
         """Leave the terminal as it was found, with the cursor on a line of its own."""
         if self._asking:
-            sys.stdout.write("\r\x1b[K")
+            sys.stdout.write(self._wipe(_typed()))
+            if "readline" in sys.modules and not self._dumb:
+                sys.stdout.write("\x1b[?2004l")  # bracketed paste, which newer ones switch on while they read
             sys.stdout.flush()
         if self._before is not None:
             import termios
 
             with contextlib.suppress(termios.error):
                 termios.tcsetattr(0, termios.TCSADRAIN, self._before)
+
+    def _wipe(self, typed: str) -> str:
+        """Return what takes the prompt and what was typed away, on however many rows that stands."""
+        if self._dumb:
+            return "\n"
+        rows = _columns(self._prompt + typed) // shutil.get_terminal_size().columns
+        return f"\r\x1b[{rows}A\x1b[J" if rows else "\r\x1b[J"
+
+
+def _columns(text: str) -> int:
+    """How many columns a terminal gives to a text, nearly: wide characters take two, marks none."""
+    return sum(0 if unicodedata.combining(c) else 1 + (unicodedata.east_asian_width(c) in "WF") for c in text)
 
 
 def _typed() -> str:

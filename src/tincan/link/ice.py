@@ -29,7 +29,7 @@ import sys
 import time
 import types
 from collections.abc import Callable, Iterable
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from tincan.link.description import Candidate
 from tincan.link.interface import Path
@@ -92,6 +92,28 @@ MAX_DATAGRAM: Final = 4096
 """Bytes in a datagram. The cans' own fit an Ethernet frame; whoever finds the port may send larger ones."""
 
 stun.RETRY_RTO = FIRST_RETRANSMIT
+
+
+class _StunProtocol(aioice.ice.StunProtocol):
+    """aioice's, which takes data from everybody who finds the port; here it must come from the peer.
+
+    A forged alert among the first packets would end the DTLS handshake, an
+    empty datagram any link, and both would pass for a sign of life. Where the
+    peer is has been told in a sealed envelope, or proved by a check.
+    """
+
+    def datagram_received(self, data: bytes | str, addr: tuple[Any, ...]) -> None:
+        """Pass on what may be STUN (RFC 7983: the first byte is below 4), and data of the peer."""
+        first = data[:1]
+        if isinstance(first, bytes) and first and (first[0] < 4 or self._is_peer(addr[0], addr[1])):
+            super().datagram_received(data, addr)
+
+    def _is_peer(self, host: str, port: int) -> bool:
+        return any(c._network_host == host and c.port == port for c in self.receiver._remote_candidates)
+
+
+# aioice makes them by this name.
+aioice.ice.StunProtocol = _StunProtocol  # type: ignore[misc]
 
 
 class IceAgent(aioice.ice.Connection):

@@ -107,7 +107,10 @@ MAX_UNFINISHED: Final = 16 * 1024 * 1024
 """Bytes of messages that are not complete yet. aiortc's sender is bounded by its congestion window alone."""
 
 MAX_MISORDERED: Final = 16 * 1024
-"""Chunks that arrived before one that is missing, or are pieces of messages that are not complete."""
+"""Chunks that arrived before one that is missing."""
+
+MAX_PIECES: Final = 1024
+"""Pieces of one message: four times what the longest one needs. aiortc walks over them with each new one."""
 
 MESSAGE_COST: Final = 64
 """Bytes that an unread message counts besides its own: empty ones take room too."""
@@ -207,7 +210,9 @@ class _Sctp(RTCSctpTransport):
     async def _take_data(self, chunk: Any) -> None:
         await super()._receive_data_chunk(chunk)
         pieces = sum(len(stream.reassembly) for stream in self._inbound_streams.values())
-        if self._advertised_rwnd < -MAX_UNFINISHED or max(pieces, len(self._sack_misordered)) > MAX_MISORDERED:
+        # Where nothing is missing there is one message at most that is not complete.
+        endless = pieces - len(self._sack_misordered) > MAX_PIECES
+        if endless or self._advertised_rwnd < -MAX_UNFINISHED or len(self._sack_misordered) > MAX_MISORDERED:
             raise ValueError("the peer sends messages without end")
         if len(self._inbound_streams) > 4 * MAX_CHANNELS:
             raise ValueError("the peer uses too many streams")

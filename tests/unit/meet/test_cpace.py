@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from cpace import CPace, CPaceError, CPaceRole
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+
 from unit.meet import reference
 
 _FILE = json.loads((Path(__file__).parent / "fixtures" / "cpace.json").read_text())
@@ -121,9 +122,7 @@ def test_points_that_must_abort(role: CPaceRole, point: bytes) -> None:
 @pytest.mark.parametrize("number", sorted(set(range(12)) - set(POINTS["abort"])))
 def test_points_that_must_not_abort(number: int) -> None:
     """They are weak only to who forgets that the top bit is no part of the coordinate."""
-    side = CPace(
-        role=CPaceRole.INITIATOR, sid=b"", ad=b"", scalar=bytes.fromhex(POINTS["s"]), public_share=RUN["Ya"]
-    )
+    side = CPace(role=CPaceRole.INITIATOR, sid=b"", ad=b"", scalar=bytes.fromhex(POINTS["s"]), public_share=RUN["Ya"])
     point = bytes.fromhex(POINTS["u"][number])
     side.derive(point)
     expected = reference.isk(

@@ -210,7 +210,9 @@ def test_lone_surrogates(text: str) -> None:
         parse(text)
 
 
-_anything = st.text(alphabet=st.characters(), max_size=40) | st.text(alphabet=" -_\n07yoSAUnabn\ud800\u0301ﬁſK", max_size=30)
+_anything = st.text(alphabet=st.characters(), max_size=40) | st.text(
+    alphabet=" -_\n07yoSAUnabn\ud800\u0301ﬁſK", max_size=30
+)
 
 
 @given(_anything)

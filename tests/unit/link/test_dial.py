@@ -1,0 +1,282 @@
+"""From a phrase to a link, with everything real: two dials in one process meet over loopback or a switchboard."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+
+import pytest
+
+from tincan.errors import AuthenticationFailed, NobodyCame, NoPath, ProtocolError, TinCanError, UsageError
+from tincan.link.dial import Connected, LinkEvent, Settings, tie_string
+from tincan.link.interface import CloseReason, Link, Path
+from tincan.meet.events import PeerFound, PlaceReady, ServersOffered, Waiting
+from tincan.meet.mailbox import Side
+from tincan.meet.phrase import Phrase, generate
+from tincan.nat.servers import IceServer
+from unit.link.pairs import only_the_test_is_left
+from unit.link.servers import silent_server, turn_server
+from unit.switchboard.wire import switchboard
+
+WITHIN = 20.0
+HERE = Settings(timeout=15)
+
+
+def some_phrase(first: str = "guitar", second: str = "banana") -> Phrase:
+    """A phrase that no other test, and no other run of this one, meets at."""
+    words = iter((first, second))
+    return generate(10_000_000 + secrets.randbelow(80_000_000), lambda _: next(words))
+
+
+class Can:
+    """One end: a dial, what it has told, and a link that is kept until it may go."""
+
+    def __init__(self, side: Side, phrase: Phrase | None, settings: Settings = HERE) -> None:
+        self.heard: list[LinkEvent] = []
+        self.link: asyncio.Future[Link] = asyncio.get_running_loop().create_future()
+        self.may_go = asyncio.Event()
+        self.task = asyncio.create_task(self._run(side, phrase, settings))
+
+    async def _run(self, side: Side, phrase: Phrase | None, settings: Settings) -> None:
+        async with tie_string(side, phrase, settings, self.heard.append) as link:
+            self.link.set_result(link)
+            await self.may_go.wait()
+
+    async def tied(self) -> Link:
+        """Return the link, or raise what the dial ended with."""
+        await asyncio.wait([self.link, self.task], return_when=asyncio.FIRST_COMPLETED)
+        if self.task.done():
+            await self.task
+        return self.link.result()
+
+    async def end(self) -> BaseException | None:
+        """Let it go and return what it ended with."""
+        self.may_go.set()
+        [result] = await asyncio.gather(self.task, return_exceptions=True)
+        return result
+
+    async def cancelled(self) -> BaseException | None:
+        """Cancel it and return what it ended with."""
+        self.task.cancel()
+        return await self.end()
+
+    def kinds(self) -> list[type[LinkEvent]]:
+        return [type(event) for event in self.heard]
+
+    def event(self, kind: type[LinkEvent]) -> LinkEvent:
+        return next(event for event in self.heard if isinstance(event, kind))
+
+
+async def talk(one: Link, other: Link) -> None:
+    await one.control.send(b"hello")
+    assert await other.control.receive() == b"hello"
+    await other.control.send(b"hello yourself")
+    assert await one.control.receive() == b"hello yourself"
+
+
+async def meet_and_talk(attach: Can, tap: Can) -> tuple[Link, Link]:
+    ours, theirs = await asyncio.gather(attach.tied(), tap.tied())
+    await talk(ours, theirs)
+    return ours, theirs
+
+
+# -- tying it ----------------------------------------------------------------------
+
+
+async def test_a_generated_phrase_is_told_and_leads_to_each_other() -> None:
+    async with asyncio.timeout(WITHIN):
+        attach = Can(Side.ATTACH, None)
+        while Waiting not in attach.kinds():
+            await asyncio.sleep(0.01)
+        waiting = attach.event(Waiting)
+        assert isinstance(waiting, Waiting)
+        assert waiting.phrase.generated
+        tap = Can(Side.TAP, waiting.phrase)
+        ours, theirs = await meet_and_talk(attach, tap)
+        for can in (attach, tap):
+            kinds = can.kinds()
+            assert kinds.index(Waiting) < kinds.index(PlaceReady) < kinds.index(PeerFound) < kinds.index(Connected)
+            assert can.event(Connected) == Connected(Path.LAN.value, "lan")
+        assert await attach.end() is None
+        assert await theirs.wait_closed() is CloseReason.PEER
+        assert await ours.wait_closed() is CloseReason.LOCAL
+        assert await tap.end() is None
+    await only_the_test_is_left()
+
+
+async def test_a_chosen_phrase_and_whoever_comes_first_waits() -> None:
+    async with asyncio.timeout(WITHIN):
+        phrase = Phrase(f"a phrase of our own {secrets.token_hex(8)}")
+        tap = Can(Side.TAP, phrase)
+        while PlaceReady not in tap.kinds():
+            await asyncio.sleep(0.01)
+        attach = Can(Side.ATTACH, phrase)
+        await meet_and_talk(attach, tap)
+        assert [await tap.end(), await attach.end()] == [None, None]
+    await only_the_test_is_left()
+
+
+async def test_a_wrong_phrase_fails_on_both_sides() -> None:
+    async with asyncio.timeout(WITHIN):
+        right = some_phrase()
+        wrong = generate(right.nameplate or 0, lambda _: "yodel")
+        attach, tap = Can(Side.ATTACH, right), Can(Side.TAP, wrong)
+        assert [type(await can.end()) for can in (attach, tap)] == [AuthenticationFailed] * 2
+        assert not attach.link.done()
+        assert not tap.link.done()
+    await only_the_test_is_left()
+
+
+async def test_no_place_is_a_usage_error() -> None:
+    tap = Can(Side.TAP, some_phrase(), Settings(lan=False))
+    assert type(await tap.end()) is UsageError
+    assert tap.heard == []
+
+
+async def test_nobody_comes() -> None:
+    async with asyncio.timeout(WITHIN):
+        cans = [Can(side, some_phrase(), Settings(timeout=0.4)) for side in Side]
+        assert [type(await can.end()) for can in cans] == [NobodyCame] * 2
+    await only_the_test_is_left()
+
+
+@pytest.mark.parametrize("who", [(Side.TAP,), (Side.ATTACH,), (Side.TAP, Side.ATTACH)])
+async def test_relay_only_without_a_relay_is_no_path(who: tuple[Side, ...]) -> None:
+    async with asyncio.timeout(WITHIN):
+        phrase = some_phrase()
+        cans = [Can(side, phrase, Settings(timeout=15, relay_only=side in who)) for side in Side]
+        while not all(PeerFound in can.kinds() for can in cans):
+            await asyncio.sleep(0.01)
+        found = time.monotonic()
+        assert [type(await can.end()) for can in cans] == [NoPath] * 2
+        assert time.monotonic() - found < 5
+    await only_the_test_is_left()
+
+
+async def test_a_stun_server_that_never_answers_delays_nothing() -> None:
+    async with asyncio.timeout(WITHIN):
+        with silent_server() as server:
+            phrase, settings = some_phrase(), Settings(timeout=15, servers=(server,))
+            attach, tap = (Can(side, phrase, settings) for side in Side)
+            while not all(PeerFound in can.kinds() for can in (attach, tap)):
+                await asyncio.sleep(0.005)
+            found = time.monotonic()
+            await meet_and_talk(attach, tap)
+            assert time.monotonic() - found < 2
+            assert [await tap.end(), await attach.end()] == [None, None]
+    await only_the_test_is_left()
+
+
+# -- servers and candidates --------------------------------------------------------
+
+
+async def test_candidates_of_a_server_offered_late_trickle_in() -> None:
+    """Both go through a relay that is known only after the meeting began, and answers after the descriptions."""
+    secret = "shared with the relay"
+    async with asyncio.timeout(WITHIN), turn_server(secret) as (turn, server):
+        turn.open.clear()
+        url = f"turn:{server.host}:{server.port}"
+        async with switchboard(turn_urls=(url,), turn_secret=secret) as board:
+            phrase = some_phrase()
+            settings = Settings(switchboards=(board,), lan=False, relay_only=True, timeout=15)
+            attach, tap = (Can(side, phrase, settings) for side in Side)
+            while not all(PeerFound in can.kinds() for can in (attach, tap)):
+                await asyncio.sleep(0.01)
+            assert ServersOffered in attach.kinds()
+            assert Connected not in attach.kinds()
+            turn.open.set()
+            ours, theirs = await meet_and_talk(attach, tap)
+            assert ours.status.path is theirs.status.path is Path.RELAYED
+            assert [await tap.end(), await attach.end()] == [None, None]
+        assert turn.given_back == 2
+    await only_the_test_is_left()
+
+
+async def test_a_switchboard_cannot_make_us_ask_everybody() -> None:
+    """More servers than are asked: the first few are, and none of them is needed."""
+    stun = tuple(f"stun:127.0.0.1:{port}" for port in range(9, 17))
+    own = tuple(IceServer("stun", "127.0.0.1", port) for port in range(20, 40))
+    async with asyncio.timeout(WITHIN), switchboard(stun=stun) as board:
+        phrase = some_phrase()
+        settings = Settings(switchboards=(board,), lan=False, servers=own, timeout=15)
+        attach, tap = (Can(side, phrase, settings) for side in Side)
+        await meet_and_talk(attach, tap)
+        assert [await tap.end(), await attach.end()] == [None, None]
+    await only_the_test_is_left()
+
+
+# -- the end -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("error", [ValueError("mine"), ProtocolError("the app's"), KeyError("x"), OSError(5, "disk")])
+async def test_an_exception_in_the_body_comes_out_as_it_is(error: Exception) -> None:
+    async with asyncio.timeout(WITHIN):
+        phrase = some_phrase()
+        tap = Can(Side.TAP, phrase)
+
+        async def use() -> None:
+            async with tie_string(Side.ATTACH, phrase, HERE, lambda event: None) as link:
+                await link.control.send(b"x")
+                raise error
+
+        with pytest.raises(type(error)) as caught:
+            await use()
+        assert caught.value is error
+        theirs = await tap.tied()
+        assert await theirs.wait_closed() is CloseReason.PEER
+        assert await tap.end() is None
+    await only_the_test_is_left()
+
+
+async def test_cancelled_while_the_link_is_used() -> None:
+    async with asyncio.timeout(WITHIN):
+        phrase = some_phrase()
+        attach, tap = (Can(side, phrase) for side in Side)
+        _, theirs = await meet_and_talk(attach, tap)
+        assert type(await attach.cancelled()) is asyncio.CancelledError
+        assert await theirs.wait_closed() is CloseReason.PEER
+        assert await tap.end() is None
+    await only_the_test_is_left()
+
+
+@pytest.mark.parametrize("milliseconds", [0, 1, 2, 4, 7, 10, 15, 20, 30, 45, 70, 120])
+@pytest.mark.parametrize("side", list(Side))
+async def test_cancelled_in_any_phase(side: Side, milliseconds: int) -> None:
+    """Wherever it is by then: it ends as cancelled, and leaves neither task nor socket."""
+    async with asyncio.timeout(WITHIN):
+        phrase = some_phrase()
+        cans = {each: Can(each, phrase) for each in Side}
+        await asyncio.sleep(milliseconds / 1000)
+        assert type(await cans[side].cancelled()) is asyncio.CancelledError
+        other = cans[side.other]
+        result = await other.cancelled()
+        # Whoever was in the middle of the handshake has learnt meanwhile that its peer is gone.
+        assert isinstance(result, asyncio.CancelledError | TinCanError)
+    await only_the_test_is_left()
+
+
+@pytest.mark.parametrize("event", [Waiting, PlaceReady, PeerFound, Connected])
+@pytest.mark.parametrize("side", list(Side))
+async def test_cancelled_at_an_event(side: Side, event: type[LinkEvent]) -> None:
+    """The moments between the phases, which no delay hits for sure."""
+    async with asyncio.timeout(WITHIN):
+        phrase = some_phrase()
+        other = Can(side.other, phrase)
+
+        async def use() -> None:
+            this = asyncio.current_task()
+            assert this is not None
+
+            def tell(told: LinkEvent) -> None:
+                if isinstance(told, event):
+                    this.cancel()
+
+            async with tie_string(side, phrase, HERE, tell):
+                await asyncio.Event().wait()
+
+        using = asyncio.create_task(use())
+        with pytest.raises(asyncio.CancelledError):
+            await using
+        assert isinstance(await other.cancelled(), asyncio.CancelledError | TinCanError)
+    await only_the_test_is_left()

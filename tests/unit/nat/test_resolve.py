@@ -1,0 +1,91 @@
+"""Names to addresses, and a resolver that does not answer."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from tincan.nat.resolve import is_address, resolve
+
+PATIENCE = 20.0
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "192.0.2.1", "fe80::1%lo"])
+async def test_addresses_need_no_resolver(host: str) -> None:
+    before = threading.active_count()
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    assert is_address(host)
+    assert await resolve(host, 80) == [(family, host)]
+    assert threading.active_count() == before
+
+
+async def test_localhost() -> None:
+    async with asyncio.timeout(PATIENCE):
+        found = await resolve("localhost", 80)
+    assert {address for _, address in found} & {"127.0.0.1", "::1"}
+    assert len(found) == len(set(found))
+    assert all(family == (socket.AF_INET6 if ":" in address else socket.AF_INET) for family, address in found)
+
+
+@pytest.mark.parametrize(
+    "host", ["", ".", "..", "a" * 64 + ".invalid", "no spaces", "nul\0.invalid", "\udc80.invalid"]
+)
+async def test_what_is_no_name(host: str) -> None:
+    assert not is_address(host)
+    async with asyncio.timeout(PATIENCE):
+        try:
+            found = await resolve(host)
+        except OSError:
+            return
+    assert host == ""  # the system may take that for itself
+    assert found
+
+
+async def test_a_name_that_does_not_exist() -> None:
+    async with asyncio.timeout(PATIENCE):
+        with pytest.raises(OSError):
+            await resolve("does-not-exist.invalid", 80)
+
+
+async def test_nobody_waits_any_more() -> None:
+    task = asyncio.create_task(resolve("localhost"))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    async with asyncio.timeout(PATIENCE):
+        while any(thread.name == "resolve" for thread in threading.enumerate()):
+            await asyncio.sleep(0)
+
+
+SLOW = """
+import asyncio, socket, time
+from tincan.nat.resolve import resolve
+
+def silent(*args, **kwargs):
+    time.sleep(600)
+
+async def main():
+    socket.getaddrinfo = silent  # a resolver that does not answer
+    try:
+        async with asyncio.timeout(0.1):
+            await resolve("can.example", 80)
+    except TimeoutError:
+        print("gave up")
+
+asyncio.run(main())
+"""
+
+
+def test_a_silent_resolver_does_not_hold_up_the_end() -> None:
+    began = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", SLOW], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "gave up\n"
+    assert done.stderr == ""
+    assert time.monotonic() - began < 30
