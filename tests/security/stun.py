@@ -23,6 +23,7 @@ class StunServer(asyncio.DatagramProtocol):
         self._held: dict[Address, stun.Message] = {}
         self._port: int | None = None
         self._asked = asyncio.Event()
+        self.requests = 0
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -50,6 +51,7 @@ class StunServer(asyncio.DatagramProtocol):
         self._held.clear()
 
     def datagram_received(self, data: bytes, addr: Address) -> None:
+        self.requests += 1
         request = stun.parse_message(data)
         if self._port is None and not self._evil:
             self._held[addr] = request

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Protocol, Self
 
 from tincan.apps.chat import ChatEvent, ChatSession
 from tincan.errors import TinCanError
-from tincan.link.dial import LinkEvent, Settings, tie_string
+from tincan.link.dial import LinkEvent, Settings, Tell, tie_string
 from tincan.link.interface import ChannelClosed, Link, LinkStatus
 from tincan.meet.mailbox import Side
 from tincan.meet.phrase import Phrase
@@ -82,13 +83,15 @@ class Conversation(Protocol):
         """Leave in good order, by ``deadline`` in the running loop's time. Keep reading `events` meanwhile."""
 
 
-class StringConversation:
-    """The `Conversation` of tin-can's own protocol."""
+Tie = Callable[[Tell], AbstractAsyncContextManager[Link]]
+"""Makes a link with a control channel, telling events meanwhile; closes it at its end."""
 
-    def __init__(self, side: Side, phrase: Phrase | None, settings: Settings, *, name: str) -> None:
-        self._side = side
-        self._phrase = phrase
-        self._settings = settings
+
+class LinkConversation:
+    """The `Conversation` of tin-can's own protocol, however the link comes about."""
+
+    def __init__(self, tie: Tie, *, name: str) -> None:
+        self._tie = tie
         self._name = name
         self._news: asyncio.Queue[LinkEvent | TinCanError | None] = asyncio.Queue(MAX_NEWS)
         self._link: Link | None = None
@@ -150,7 +153,7 @@ class StringConversation:
 
     async def _run(self) -> None:
         try:
-            async with tie_string(self._side, self._phrase, self._settings, self._tell) as link:
+            async with self._tie(self._tell) as link:
                 self._link = link
                 async with ChatSession(link, name=self._name) as self._chat:
                     self._news.put_nowait(None)
@@ -165,3 +168,10 @@ class StringConversation:
     def _tell(self, event: LinkEvent) -> None:
         if self._news.qsize() < MAX_NEWS - 3:  # the last places are for the end
             self._news.put_nowait(event)
+
+
+class StringConversation(LinkConversation):
+    """The `Conversation` of two cans that share a phrase."""
+
+    def __init__(self, side: Side, phrase: Phrase | None, settings: Settings, *, name: str) -> None:
+        super().__init__(lambda tell: tie_string(side, phrase, settings, tell), name=name)

@@ -18,7 +18,7 @@ from typing import Final, Protocol, Self
 
 from tincan.apps.chat import ChatEvent, Closed, PeerLeft
 from tincan.apps.conversation import ConversationEvent
-from tincan.errors import NoPath, TinCanError
+from tincan.errors import NoPath
 from tincan.link.dial import LinkEvent, Tell
 from tincan.link.interface import ChannelClosed, CloseReason, Link, LinkStatus
 from tincan.tasks import settle
@@ -71,7 +71,7 @@ class ForeignConversation:
     def __init__(self, dial: Dial, codec: Codec) -> None:
         self._dial = dial
         self._codec = codec
-        self._queue: asyncio.Queue[ConversationEvent | TinCanError] = asyncio.Queue(MAX_EVENTS)
+        self._queue: asyncio.Queue[ConversationEvent | Exception] = asyncio.Queue(MAX_EVENTS)
         self._link: Link | None = None
         self._channel: TextChannel | None = None
         self._ready = asyncio.Event()
@@ -95,7 +95,7 @@ class ForeignConversation:
         """See `Conversation.events`."""
         while True:
             event = await self._queue.get()
-            if isinstance(event, TinCanError):
+            if isinstance(event, Exception):
                 raise event
             yield event
             if isinstance(event, Closed):
@@ -121,11 +121,11 @@ class ForeignConversation:
 
     async def goodbye(self, deadline: float) -> None:
         """See `Conversation.goodbye`."""
-        await self._ready.wait()
         self._left = True
-        if self._channel is not None:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout_at(deadline):
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(deadline):
+                await self._ready.wait()
+                if self._channel is not None:
                     await self._channel.drain()
         if self._link is not None:
             await self._link.close()
@@ -134,11 +134,8 @@ class ForeignConversation:
         try:
             async with self._dial(self._tell) as (link, channel):
                 self._link, self._channel = link, channel
-                for message in self._codec.start(_now()):
-                    await channel.send(message)
-                self._ready.set()
                 await self._listen(link, channel)
-        except TinCanError as exc:
+        except Exception as exc:  # whoever waits for events hears of the end, whatever it was
             await self._queue.put(exc)
         finally:
             self._channel = None
@@ -147,6 +144,9 @@ class ForeignConversation:
     async def _listen(self, link: Link, channel: TextChannel) -> None:
         alive = asyncio.create_task(self._keep_alive(channel))
         try:
+            for message in self._codec.start(_now()):
+                await channel.send(message)
+            self._ready.set()
             while True:
                 for event in self._codec.receive(await channel.receive_message(), _now()):
                     await self._queue.put(event)
@@ -166,6 +166,7 @@ class ForeignConversation:
         await self._queue.put(Closed(reason, 0, error))
 
     async def _keep_alive(self, channel: TextChannel) -> None:
+        await self._ready.wait()
         while (deadline := self._codec.next_deadline()) is not None:
             await asyncio.sleep(max(0.0, deadline - _now()))
             for message in self._codec.idle(_now()):

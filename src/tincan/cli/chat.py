@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Coroutine
 from typing import Any
 
 import click
 
 from tincan.apps.chat import ChatEvent, Closed
-from tincan.apps.conversation import Conversation, StringConversation
+from tincan.apps.conversation import Conversation, Reconnected, Reconnecting, StringConversation
 from tincan.cli.lines import Lines, Terminal, first_line, piped
 from tincan.cli.logs import set_up_logging
+from tincan.cli.main import at_a_screen
 from tincan.cli.options import MeetingOptions, find_phrase, meeting_options
 from tincan.cli.output import JsonOutput, Output, TerminalOutput, route
 from tincan.cli.runner import run_async
@@ -54,16 +56,23 @@ def tap(phrase: str | None, options: MeetingOptions) -> int:
     Without PHRASE it is asked for.
     """
     found = find_phrase(phrase, options, first_line)
-    if found is None:
-        if not options.terminal:
+    if found is None and not _screens(options):
+        if not _prompts(options):
             raise UsageError("tap needs a phrase: give it as argument, by --phrase-file or in TIN_CAN_PHRASE.")
         found = parse(input("Phrase: "))
     return _chat(Side.TAP, found, options)
 
 
 def _chat(side: Side, phrase: Phrase | None, options: MeetingOptions) -> int:
+    if _screens(options):
+        from tincan.cli.screens import show_screens
+        from tincan.tui.seam import Request
+
+        if phrase is None and side is Side.TAP:
+            return show_screens(options, side)  # the form asks for it
+        return show_screens(options, Request(side, phrase.text if phrase is not None else None, name=options.name))
     set_up_logging(options.verbose, options.log_file)
-    if options.terminal:
+    if _prompts(options):
         terminal = Terminal("> ")
         output: Output = TerminalOutput(terminal.show, quiet=options.quiet)
         try:
@@ -72,6 +81,16 @@ def _chat(side: Side, phrase: Phrase | None, options: MeetingOptions) -> int:
             terminal.restore()
     output = JsonOutput(quiet=options.quiet) if options.json else Output(quiet=options.quiet)
     return _run(_talk(side, phrase, options, output, Lines(piped)), output)
+
+
+def _prompts(options: MeetingOptions) -> bool:
+    """Whether a person types and reads lines here."""
+    return not options.json and sys.stdin.isatty() and sys.stdout.isatty()
+
+
+def _screens(options: MeetingOptions) -> bool:
+    """Whether a person sits at a terminal that can show screens, and has not asked for lines."""
+    return options.terminal and at_a_screen()
 
 
 def _run(talk: Coroutine[Any, Any, int], output: Output) -> int:
@@ -86,7 +105,7 @@ async def _talk(side: Side, phrase: Phrase | None, options: MeetingOptions, outp
     if phrase is not None:
         _advise(phrase, output)
     tell = route(output, lambda event: _hint(side, event, phrase), counting_from_arrival=side is Side.ATTACH)
-    if not options.terminal:
+    if not _prompts(options):
         lines.start()  # a person is asked only once there is somebody to talk to
     async with StringConversation(side, phrase, options.settings, name=options.name) as conversation:
         tasks = [asyncio.create_task(_watch_path(conversation, output))]
@@ -96,10 +115,10 @@ async def _talk(side: Side, phrase: Phrase | None, options: MeetingOptions, outp
                     return _end(event, output)
                 if isinstance(event, ChatEvent):
                     output.chat(event)
-                else:
+                elif not isinstance(event, Reconnecting | Reconnected):
                     tell(event)
                     if isinstance(event, Connected):
-                        if options.terminal:
+                        if _prompts(options):
                             output.note("Type a message and Enter. Ctrl-D or /quit leaves.")
                             lines.start()
                         tasks.append(asyncio.create_task(_speak(conversation, output, lines)))

@@ -32,7 +32,17 @@ class LazyGroup(click.Group):
         return top_help()
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=LazyGroup,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(__version__, message="tin-can %(version)s")
-def group() -> None:
-    """Two cans, one string."""
+@click.pass_context
+def group(ctx: click.Context) -> object:
+    """Two cans, one string. Alone it opens the start screen."""
+    if ctx.invoked_subcommand is not None:
+        return None
+    from tincan.cli.screens import start
+
+    return ctx.invoke(start)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import codecs
+import concurrent.futures
 import contextlib
 import os
 import shutil
@@ -21,6 +22,9 @@ from typing import Any, Final
 CHUNK: Final = 16 * 1024
 MAX_LINE: Final = 256 * 1024
 """Bytes of one line that are kept. The chat refuses a line long before; the rest is dropped."""
+
+PROMPTING: Final = 0.2
+"""Seconds that the prompt may take to be written; what is shown waits for it."""
 
 
 def first_line() -> str:
@@ -51,13 +55,22 @@ class Lines:
         return await self._queue.get()
 
     def _read(self, loop: asyncio.AbstractEventLoop) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop has ended: nobody wants lines any more
+        # RuntimeError, or a cancelled future: the loop has ended, and nobody wants lines any more.
+        with contextlib.suppress(RuntimeError, concurrent.futures.CancelledError):
             try:
                 for line in self._source():
-                    asyncio.run_coroutine_threadsafe(self._queue.put(line), loop).result()
+                    self._hand_over(line, loop)
             except OSError:
                 pass  # a terminal that went away is the end of input
-            asyncio.run_coroutine_threadsafe(self._queue.put(None), loop).result()
+            self._hand_over(None, loop)
+
+    def _hand_over(self, line: str | None, loop: asyncio.AbstractEventLoop) -> None:
+        putting = self._queue.put(line)
+        try:
+            asyncio.run_coroutine_threadsafe(putting, loop).result()
+        except RuntimeError:
+            putting.close()  # else Python complains that nobody has run it
+            raise
 
 
 def piped() -> Iterator[str]:
@@ -83,29 +96,45 @@ class Terminal:
     def __init__(self, prompt: str) -> None:
         self._prompt = prompt
         self._asking = False
-        self._lock = threading.Lock()
+        self._steady = True  # the prompt is not just being written
+        self._changed = threading.Condition()
         self._before = _terminal_state()
         self._dumb = os.environ.get("TERM") == "dumb"
 
     def lines(self) -> Iterator[str]:
         """Yield what the person types, line by line, with line editing where readline exists."""
+        tells = False
         with contextlib.suppress(ImportError):
             import readline
 
             readline.set_auto_history(True)  # of this process only: nothing is written to disk
+            if "libedit" not in (readline.__doc__ or ""):
+                readline.set_pre_input_hook(self._prompted)
+                tells = True
         while True:
-            self._asking = True
+            with self._changed:
+                self._steady = False
+            if not tells:
+                self._prompted()
             try:
                 line = input(self._prompt)
             except EOFError:
                 return
             finally:
-                self._asking = False
+                with self._changed:
+                    self._asking, self._steady = False, True
             yield line
+
+    def _prompted(self) -> None:
+        """Take note that the prompt stands there."""
+        with self._changed:
+            self._asking = self._steady = True
+            self._changed.notify_all()
 
     def show(self, text: str) -> None:
         """Print above the prompt."""
-        with self._lock:
+        with self._changed:
+            self._changed.wait_for(lambda: self._steady, PROMPTING)
             if self._asking:
                 typed = _typed()
                 sys.stdout.write(f"{self._wipe(typed)}{text}\n{self._prompt}{typed}")

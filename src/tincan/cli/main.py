@@ -25,7 +25,8 @@ STARTED = time.monotonic()
 def run() -> NoReturn:
     """Run the command line and end the process with its exit code."""
     arguments = sys.argv[1:]
-    if arguments in ([], ["--help"], ["-h"], ["help"]) and "_TIN_CAN_COMPLETE" not in os.environ:
+    plain_help = arguments in (["--help"], ["-h"], ["help"]) or (not arguments and not at_a_screen())
+    if plain_help and "_TIN_CAN_COMPLETE" not in os.environ:
         from tincan.cli.commands import top_help
 
         code = _say(top_help())
@@ -43,6 +44,12 @@ def run() -> NoReturn:
     # Threads that sit in the resolver or in a read of the terminal cannot be
     # ended, and must not hold up the prompt: everything is flushed and closed.
     os._exit(code)
+
+
+def at_a_screen() -> bool:
+    """Whether a person sits at a terminal that can show screens."""
+    kind = os.environ.get("TERM", "dumb" if os.name == "posix" else "")
+    return sys.stdin.isatty() and sys.stdout.isatty() and kind not in ("dumb", "unknown")
 
 
 def _say(text: str) -> int:
@@ -80,7 +87,7 @@ def _dispatch(arguments: list[str]) -> int:
         return _complain(str(exc), exc.exit_code)
     except (KeyboardInterrupt, EOFError):
         return _interrupted()
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit):  # click makes the one of the other
         # Nobody reads us any more; stdout must not complain once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

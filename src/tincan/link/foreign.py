@@ -14,34 +14,56 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from typing import TYPE_CHECKING, Final
 
-from tincan.link.description import MAX_CANDIDATES, Candidate, acceptable
+from tincan.errors import NoPath
+from tincan.link.description import MAX_CANDIDATES, Candidate, Description, acceptable
+from tincan.link.interface import ChannelClosed
 from tincan.link.sdp import SessionDescription, write
 from tincan.meet.mailbox import Side
 from tincan.nat.servers import IceServer
 from tincan.tasks import settle
 
 if TYPE_CHECKING:
-    from tincan.link.webrtc import WebRtcLink
+    from tincan.link.webrtc import WebRtcChannel, WebRtcLink
 
 GATHER_LIMIT: Final = 3.0
 """Seconds that STUN and TURN servers get before the description goes out without them."""
 
+CHANNEL_TIMEOUT: Final = 10.0
+"""Seconds for the channel to be open on both sides once there is a link."""
+
+KEEP_INTERVAL: Final = 15.0
+"""Seconds between questions to STUN servers while the answer is waited for (RFC 8445 section 11, Tr).
+A person may take minutes to carry it, and NATs forget an idle UDP port after 30 s."""
+
+PUNCH_INTERVAL: Final = 5.0
+"""Seconds between requests to the peer's own addresses meanwhile. They open our NAT for the peer's checks;
+whoever gets them refuses them, since they are not checks: only their way out matters."""
+
+MAX_KEPT: Final = 8
+"""Addresses of the peer that get these."""
+
 
 @contextlib.asynccontextmanager
 async def foreign_link(
-    *, offers: bool, servers: tuple[IceServer, ...] = (), relay_only: bool = False
+    *, offers: bool, servers: tuple[IceServer, ...] = (), relay_only: bool = False, patience: float | None = None
 ) -> AsyncIterator[ForeignDial]:
-    """Yield a link to be; whatever has become of it is closed at the end."""
+    """Yield a link to be; whatever has become of it is closed at the end.
+
+    ``patience``: seconds to go on looking for a path. For the one whose answer
+    a person carries: the other side looks for one only when it has arrived.
+    """
     await asyncio.to_thread(__import__, "tincan.link.webrtc")
-    from tincan.link.webrtc import WebRtcLink
+    from tincan.link.webrtc import ICE_TIMEOUT, WebRtcLink
 
     # In our own dialect the tapping can makes the offer; here whoever comes first does.
-    link = WebRtcLink(Side.TAP if offers else Side.ATTACH, relay_only=relay_only, control=False)
+    link = WebRtcLink(
+        Side.TAP if offers else Side.ATTACH, relay_only=relay_only, control=False, ice_timeout=patience or ICE_TIMEOUT
+    )
     try:
-        yield ForeignDial(link, offers, servers)
+        yield ForeignDial(link, offers, servers, patient=patience is not None)
     finally:
         await link.close()
 
@@ -49,13 +71,18 @@ async def foreign_link(
 class ForeignDial:
     """One use of `foreign_link`."""
 
-    def __init__(self, link: WebRtcLink, offers: bool, servers: tuple[IceServer, ...]) -> None:
+    def __init__(self, link: WebRtcLink, offers: bool, servers: tuple[IceServer, ...], *, patient: bool) -> None:
         self._link = link
         self._offers = offers
         self._servers = servers
+        self._patient = patient
 
     async def describe(self) -> str:
         """Return this side's session description with every candidate it could find in `GATHER_LIMIT`."""
+        return write(await self.gather(), "actpass" if self._offers else "active")
+
+    async def gather(self) -> Description:
+        """Return the same as `describe`, for a dialect that has a form of its own for it."""
         found: list[Candidate] = []
         await self._link.gather(found.append)
         asking = [asyncio.create_task(self._link.ask_server(server)) for server in self._servers]
@@ -63,16 +90,69 @@ class ForeignDial:
             await asyncio.wait(asking, timeout=GATHER_LIMIT)
         for task in asking:
             await settle(task)
-        description = self._link.description(tuple(found[:MAX_CANDIDATES]), complete=True)
-        return write(description, "actpass" if self._offers else "active")
+        return self._link.description(tuple(found[:MAX_CANDIDATES]), complete=True)
+
+    @contextlib.asynccontextmanager
+    async def reachable(self, interval: float = KEEP_INTERVAL) -> AsyncIterator[None]:
+        """Keep the NATs open meanwhile, so that the candidates that were described stay true."""
+        # An allocation at a TURN server is refreshed by itself.
+        async with _beside(self._keep_asking(interval, tuple(s for s in self._servers if s.kind == "stun"))):
+            yield
+
+    async def _keep_asking(self, interval: float, stun: tuple[IceServer, ...]) -> None:
+        while stun:
+            await asyncio.sleep(interval)
+            await asyncio.gather(*(self._link.ask_server(server) for server in stun))
 
     async def connect(self, remote: SessionDescription) -> WebRtcLink:
         """Connect to the one whose description this is; see `WebRtcLink.connect`."""
         loopback = self._link.ice.only_loopback
-        for candidate in acceptable(remote.description.candidates, loopback=loopback):
+        candidates = acceptable(remote.description.candidates, loopback=loopback)
+        for candidate in candidates:
             await self._link.ice.add_remote(candidate)
-        await self._link.ice.end_of_remote()
         # The answering side chose its DTLS role; who offered takes the other one.
         begins = remote.setup == "passive" if self._offers else True
-        await self._link.connect(remote.description, begins_dtls=begins)
+        if not self._patient:
+            await self._link.ice.end_of_remote()
+            await self._link.connect(remote.description, begins_dtls=begins)
+        else:
+            # Without an end of the candidates the checks do not fail for good, and the peer's first one wakes them.
+            towards = tuple(IceServer("stun", c.address, c.port) for c in candidates[:MAX_KEPT])
+            async with self.reachable(), _beside(self._keep_asking(PUNCH_INTERVAL, towards)):
+                await self._link.connect(remote.description, begins_dtls=begins)
         return self._link
+
+    async def open(self, label: str, *, reliable: bool = True) -> WebRtcChannel:
+        """Open the dialect's channel on the link that `connect` made; `NoPath` when the other side takes none."""
+        with _in_time():
+            async with asyncio.timeout(CHANNEL_TIMEOUT):
+                return await self._link.open_channel(label, reliable=reliable)
+
+    async def accept(self, *labels: str) -> WebRtcChannel:
+        """Return the channel of one of these labels that the other side opens; `NoPath` when it opens none."""
+        with _in_time():
+            async with asyncio.timeout(CHANNEL_TIMEOUT):
+                while True:
+                    channel = await self._link.accept_channel()
+                    if channel.label in labels:
+                        return channel
+                    await channel.close()
+
+
+@contextlib.contextmanager
+def _in_time() -> Iterator[None]:
+    try:
+        yield
+    except TimeoutError:
+        raise NoPath("The other side is there, but opens no channel to talk on; it may be another program.") from None
+    except ChannelClosed:
+        raise NoPath("The other side hung up before the string was tied. Try again.") from None
+
+
+@contextlib.asynccontextmanager
+async def _beside(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        await settle(task)

@@ -25,6 +25,7 @@ import ipaddress
 import logging
 import re
 import socket
+import struct
 import sys
 import time
 import types
@@ -103,13 +104,23 @@ class _StunProtocol(aioice.ice.StunProtocol):
     """
 
     def datagram_received(self, data: bytes | str, addr: tuple[Any, ...]) -> None:
-        """Pass on what may be STUN (RFC 7983: the first byte is below 4), and data of the peer."""
-        first = data[:1]
-        if isinstance(first, bytes) and first and (first[0] < 4 or self._is_peer(addr[0], addr[1])):
+        """Pass on STUN messages, and data of the peer."""
+        if isinstance(data, bytes) and data and (self._is_peer(addr[0], addr[1]) or _is_stun(data)):
             super().datagram_received(data, addr)
 
     def _is_peer(self, host: str, port: int) -> bool:
         return any(c._network_host == host and c.port == port for c in self.receiver._remote_candidates)
+
+
+def _is_stun(data: bytes) -> bool:
+    """Whether aioice takes it for STUN; what it does not, it passes on as data, or raises at."""
+    if data[0] > 3:  # RFC 7983
+        return False
+    try:
+        stun.parse_message(data)
+    except (ValueError, struct.error):
+        return False
+    return True
 
 
 # aioice makes them by this name.

@@ -29,9 +29,11 @@ class Gate(asyncio.Protocol):
         self._inner: asyncio.Protocol | None = None
         self._address = ""
         self._deadline: asyncio.TimerHandle | None = None
+        self._on_lost: Callable[[], None] | None = None
 
-    def passed(self) -> None:
-        """Lift the deadline: this connection has become a WebSocket."""
+    def passed(self, on_lost: Callable[[], None] | None = None) -> None:
+        """Lift the deadline: this connection has become a WebSocket, or a stream that ends with ``on_lost``."""
+        self._on_lost = on_lost
         if self._deadline is not None:
             self._deadline.cancel()
 
@@ -52,6 +54,8 @@ class Gate(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Give back what was taken."""
+        if self._on_lost is not None:
+            self._on_lost()
         self.passed()
         if self._inner is not None:
             if self._limiter is not None:

@@ -16,6 +16,8 @@ from aiohttp import web
 
 from tincan.switchboard import frames
 from tincan.switchboard.connection import Connection, new_websocket
+from tincan.switchboard.dialects.classic_routes import ClassicRoutes
+from tincan.switchboard.dialects.firebase import add_rooms
 from tincan.switchboard.frames import ErrorCode
 from tincan.switchboard.gate import Gate, peer_address
 from tincan.switchboard.limits import Limiter, address_key
@@ -50,6 +52,8 @@ class Switchboard:
         app.router.add_get("/v1", self._websocket)
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/metrics", self._render_metrics)
+        ClassicRoutes(self.limiter, self._metrics, self._address_of).add_to(app)
+        add_rooms(app, self._settings.rooms, self.limiter, self._metrics, self._address_of)
         return app
 
     async def stop(self) -> None:
@@ -117,6 +121,10 @@ class Switchboard:
         else:
             return True
         return False
+
+    def _address_of(self, request: web.Request) -> str:
+        transport = request.transport
+        return address_key("") if transport is None else self._address(request, transport)
 
     def _address(self, request: web.Request, transport: asyncio.Transport) -> str:
         if self._settings.trust_forwarded:

@@ -26,6 +26,12 @@ class Metrics:
     bytes: int = 0
     rate_limited: int = 0
     dropped: int = 0
+    rooms: int = 0
+    room_watchers: int = 0
+    room_values: int = 0
+    rooms_expired: int = 0
+    classic_blobs: collections.Counter[str] = field(default_factory=collections.Counter)
+    """By kind: what was left at the relay of the classic dialect."""
     errors: collections.Counter[ErrorCode] = field(default_factory=collections.Counter)
 
     def error(self, code: ErrorCode) -> None:
@@ -51,6 +57,10 @@ class Metrics:
             ("message_bytes_total", "counter", "Bytes in these messages.", self.bytes),
             ("rate_limited_total", "counter", "Refusals for asking too much.", self.rate_limited),
             ("dropped_total", "counter", "Connections dropped because their can did not read.", self.dropped),
+            ("rooms_open", "gauge", "Rooms of pypeer that exist now.", self.rooms),
+            ("room_streams", "gauge", "Streams that watch rooms now.", self.room_watchers),
+            ("room_values_total", "counter", "Offers and answers put into rooms.", self.room_values),
+            ("rooms_expired_total", "counter", "Rooms that reached their age.", self.rooms_expired),
         ]
         lines = []
         for name, kind, text, value in rows:
@@ -58,6 +68,9 @@ class Metrics:
             lines.append(f"tincan_switchboard_{name} {value}")
         lines += _head("errors_total", "counter", "Errors that cans were told, by code.")
         lines += [f'tincan_switchboard_errors_total{{code="{code.value}"}} {self.errors[code]}' for code in ErrorCode]
+        lines += _head("classic_blobs_total", "counter", "Offers and answers of the classic dialect taken in.")
+        for kind in ("offer", "knot-tie"):
+            lines.append(f'tincan_switchboard_classic_blobs_total{{kind="{kind}"}} {self.classic_blobs[kind]}')
         return "\n".join(lines) + "\n"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from tincan.switchboard.dialects.rooms import RoomLimits
 from tincan.switchboard.limits import RateLimits
 from tincan.switchboard.quotas import MailboxLimits
 
@@ -26,6 +27,7 @@ class SwitchboardSettings:
     """Seconds for which a TURN login is good."""
     rates: RateLimits = field(default_factory=RateLimits)
     mailboxes: MailboxLimits = field(default_factory=MailboxLimits)
+    rooms: RoomLimits = field(default_factory=RoomLimits)
     connections: int = 20_000
     """WebSockets at one time, of all addresses: both sides of every mailbox."""
     handshake: float = 10

@@ -58,7 +58,7 @@ def lay_out(entry: Entry, width: int) -> list[Line]:
     who, text = entry.who, entry.text
     if entry.kind is not Kind.NOTE and entry.action:
         who, text = "*", f"{entry.who} {entry.text}"
-    lines = []
+    lines: list[Line] = []
     for piece, before in _wrap(text, text_cells):
         first = not lines
         lines.append(
@@ -78,23 +78,20 @@ def lay_out(entry: Entry, width: int) -> list[Line]:
 def fit(text: str, cells: int) -> str:
     """Return text cut or filled up to so many cells, with an ellipsis where it was cut."""
     if cell_len(text) > cells:
-        return set_cell_size(text, cells - 1).rstrip().ljust(1) + "\u2026" + " " * _missing(text, cells)
+        text = set_cell_size(text, cells - 1).rstrip() + "\u2026"
     return set_cell_size(text, cells)
-
-
-def _missing(text: str, cells: int) -> int:
-    return cells - 1 - cell_len(set_cell_size(text, cells - 1).rstrip().ljust(1))
 
 
 def _wrap(text: str, cells: int) -> Iterator[tuple[str, str]]:
     """Yield the pieces of a text, each with what stood before it."""
     for number, paragraph in enumerate(text.split("\n")):
         position = 0
+        before = "\n" if number else ""
         for wrapped in Content(paragraph).wrap(cells) or [Content("")]:
             piece = wrapped.plain.rstrip()
             found = max(paragraph.find(piece, position), position)
-            before = paragraph[position:found]
-            yield piece, "\n" if number and position == 0 and not before else before
+            yield piece, before + paragraph[position:found]
+            before = ""
             position = found + len(piece)
 
 

@@ -27,7 +27,7 @@ from tincan.link.dial import Connected
 from tincan.link.interface import CloseReason, LinkStatus
 from tincan.meet.events import PeerFound, PlaceReady, PlaceTrouble, Waiting
 from tincan.meet.phrase import Phrase
-from tincan.tui.words import not_arrived, path_words
+from tincan.tui.words import not_arrived, path_words, place_words
 
 logger = logging.getLogger(__name__)
 
@@ -135,7 +135,7 @@ class Talk:
             case PlaceTrouble():
                 self._place(event.place, visible(event.text))
             case PeerFound():
-                self.met_at = visible(event.place)
+                self.met_at = place_words(visible(event.place))
                 self._place(event.place, None)
                 self._enter(Phase.TYING)
             case Connected():
@@ -238,7 +238,7 @@ class Talk:
                 self.typing = False
 
     def _place(self, name: str, trouble: str | None) -> None:
-        self.places[name] = PlaceState(visible(name), trouble)
+        self.places[name] = PlaceState(place_words(visible(name)), trouble)
 
     def _path(self, path: str) -> None:
         self.path = visible(path)

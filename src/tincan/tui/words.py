@@ -22,6 +22,11 @@ VERDICTS: Final = {
 }
 
 
+def place_words(place: str) -> str:
+    """Return what a place is called in a sentence."""
+    return "the LAN" if place == "lan" else place
+
+
 def path_words(path: str) -> str:
     """Say in words which way the string takes."""
     return PATHS.get(path, path)

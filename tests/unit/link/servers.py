@@ -84,12 +84,13 @@ async def stun_server(answer: Callable[[stun.Message, Address], stun.Message]) -
 class TurnServer(asyncio.DatagramProtocol):
     """Relays for whoever knows the password, or one made from ``secret`` (as coturn does)."""
 
-    def __init__(self, secret: str | None = None) -> None:
+    def __init__(self, secret: str | None = None, relays_at: str = "127.0.0.1") -> None:
         self.open = asyncio.Event()
         self.open.set()
         self.given_back = 0
         self.asked = asyncio.Event()
         self._secret = secret
+        self._relays_at = relays_at
         self._relays: dict[Address, _Relay] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -144,7 +145,7 @@ class TurnServer(asyncio.DatagramProtocol):
 
     async def _relay(self, client: Address) -> _Relay:
         _, relay = await asyncio.get_running_loop().create_datagram_endpoint(
-            lambda: _Relay(self, client), local_addr=("127.0.0.1", 0)
+            lambda: _Relay(self, client), local_addr=(self._relays_at, 0)
         )
         return self._relays.setdefault(client, relay)
 
@@ -181,9 +182,11 @@ class _Relay(asyncio.DatagramProtocol):
 
 
 @contextlib.asynccontextmanager
-async def turn_server(secret: str | None = None) -> AsyncIterator[tuple[TurnServer, IceServer]]:
+async def turn_server(
+    secret: str | None = None, relays_at: str = "127.0.0.1"
+) -> AsyncIterator[tuple[TurnServer, IceServer]]:
     """A TURN server over UDP, and how to reach it."""
-    made = TurnServer(secret)
+    made = TurnServer(secret, relays_at)
     transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
         lambda: made, local_addr=("127.0.0.1", 0)
     )

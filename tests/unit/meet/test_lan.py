@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import hashlib
 import secrets
+import socket
 from collections.abc import AsyncIterator
 
 import pytest
@@ -43,8 +44,11 @@ def ignore(event: MeetEvent) -> None:
 
 @pytest.fixture
 def code() -> str:
-    """Its own line for each test: ports follow from it."""
-    return secrets.token_hex(6)
+    """Its own line for each test: ports follow from it, and nobody else should hold the first."""
+    while True:
+        code = secrets.token_hex(6)
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", loopback_port(code, 0))):
+            return code
 
 
 @pytest.fixture
@@ -263,6 +267,19 @@ async def test_all_loopback_ports_taken(code: str) -> None:
     await last.listen()  # the LAN can still find it
     for mailbox in [*others, last]:
         await mailbox.close(done=False)
+
+
+@pytest.mark.parametrize("steps", range(8))
+async def test_cancelled_at_any_step_of_opening(code: str, steps: int) -> None:
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
+        opening = asyncio.create_task(LanPlace(group, ignore).open(Side.ATTACH, code))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        opening.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await (await opening).close(done=False)
+    with pytest.raises(OSError):
+        await asyncio.open_connection("127.0.0.1", loopback_port(code, 0))
 
 
 # -- who is on the line ------------------------------------------------------------

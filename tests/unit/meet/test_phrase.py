@@ -26,6 +26,12 @@ from tincan.meet.phrase import (
     words,
 )
 
+
+def wide(text: str) -> str:
+    """The same in the wide letters of an East Asian keyboard."""
+    return "".join(chr(ord(letter) + 0xFEE0) for letter in text)
+
+
 # -- the list ----------------------------------------------------------------------
 
 
@@ -48,7 +54,7 @@ def test_words_from_any_beginning() -> None:
             assert complete_word(letters[:length].upper()) == word
 
 
-@pytest.mark.parametrize("text", ["", "a", "aa", "aar.", "aardvarks", "xqz", "yo", "-", "aaré", "ｇｕｉ"])
+@pytest.mark.parametrize("text", ["", "a", "aa", "aar.", "aardvarks", "xqz", "yo", "-", "aaré", "\uff47\uff55\uff49"])
 def test_what_is_no_word(text: str) -> None:
     assert complete_word(text) is None
 
@@ -67,7 +73,7 @@ def test_what_is_no_word(text: str) -> None:
         "417-sau-ban",
         "417-saun-bana",
         "417\tsauna\u00a0banana",
-        "４１７－ｓａｕｎａ－ｂａｎａｎａ",
+        wide("417-sauna-banana"),
         "417-\u017fauna-banana",
     ],
 )
@@ -178,7 +184,7 @@ def test_generated_with_real_chance() -> None:
         ("Correct Horse", "Correct Horse"),
         ("cafe\u0301", "café"),
         ("ﬁve", "five"),
-        ("ｆｕｌｌ　ｗｉｄｔｈ", "full width"),
+        (wide("full") + "\u3000" + wide("width"), "full width"),
         ("a\u00a0b\u2003c", "a b c"),
         ("x", "x"),
         ("🥫🧵🥫", "🥫🧵🥫"),
@@ -211,7 +217,7 @@ def test_lone_surrogates(text: str) -> None:
 
 
 _anything = st.text(alphabet=st.characters(), max_size=40) | st.text(
-    alphabet=" -_\n07yoSAUnabn\ud800\u0301ﬁſK", max_size=30
+    alphabet=" -_\n07yoSAUnabn\ud800\u0301\ufb01\u017f\u212a", max_size=30
 )
 
 

@@ -517,7 +517,7 @@ async def test_nameplates_that_are_none() -> None:
             await again.error("malformed")
             assert await allocating is None
 
-    await asyncio.gather(*map(one, ["", "0", "007", "-1", "1.5", "abc", "123456789", "４１７", " 4"]))
+    await asyncio.gather(*map(one, ["", "0", "007", "-1", "1.5", "abc", "123456789", "\uff14\uff11\uff17", " 4"]))
 
 
 # -- leaving -----------------------------------------------------------------------

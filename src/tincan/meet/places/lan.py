@@ -99,7 +99,11 @@ class LanPlace:
         try:
             await served.listen()
         except OSError as exc:
+            await served.close(done=False)
             raise PlaceUnreachable(f"This machine does not let tin-can listen ({exc.strerror}).") from exc
+        except asyncio.CancelledError:
+            await served.close(done=False)
+            raise
         self._tell(PlaceReady(self.name))
         served.task = self._group.create_task(served.announce())
         return served
@@ -125,13 +129,18 @@ class ServedMailbox:
 
     async def listen(self) -> None:
         """Open the port for the network and one of the loopback ports."""
-        self._servers.append(await asyncio.start_server(self._serve, sock=_any_socket(), limit=MAX_MESSAGE + 4))
+        await self._listen(sock=_any_socket())
         self._port = self._servers[0].sockets[0].getsockname()[1]
         for n in range(LOOPBACK_PORTS):
             with contextlib.suppress(OSError):  # somebody else's port: the next one, then
-                host, port = _loopback(), loopback_port(self._code, n)
-                self._servers.append(await asyncio.start_server(self._serve, host, port, limit=MAX_MESSAGE + 4))
+                await self._listen(host=_loopback(), port=loopback_port(self._code, n))
                 break
+
+    async def _listen(self, **where: Any) -> None:
+        # Known before it serves: a cancellation while it begins to would else leave a port open.
+        server = await asyncio.start_server(self._serve, limit=MAX_MESSAGE + 4, start_serving=False, **where)
+        self._servers.append(server)
+        await server.start_serving()
 
     async def announce(self) -> None:
         """Announce the port by mDNS until cancelled; say once when that is refused here."""

@@ -1,0 +1,1 @@
+"""One module for each screen. A screen composes, binds and forwards."""

@@ -1,0 +1,144 @@
+"""The conversation itself."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.events import Key
+from textual.screen import Screen
+from textual.widgets import Footer, TextArea
+
+from tincan.tui.controller import Controller
+from tincan.tui.messages import TalkChanged
+from tincan.tui.talk import Phase
+from tincan.tui.widgets.chat import Composer, Hint, TopLine
+from tincan.tui.widgets.history import History
+
+
+class MessagingScreen(Screen[None]):
+    """History above, composer below. After the end the history stays until the user leaves."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("pageup", "scroll('page_up')", "Scroll up", show=False, priority=True, id="chat.page-up"),
+        Binding("pagedown", "scroll('page_down')", "Scroll down", show=False, priority=True, id="chat.page-down"),
+        Binding("ctrl+home", "scroll('home')", "To the beginning", show=False, priority=True, id="chat.beginning"),
+        Binding("ctrl+end", "scroll('end')", "To the end", show=False, priority=True, id="chat.end"),
+        Binding("tab", "other", "History", id="chat.other", tooltip="Between the message and the history"),
+        Binding("ctrl+d", "leave", "Hang up", id="chat.leave", tooltip="Say goodbye and leave"),
+        Binding("escape", "back", "Leave", id="chat.back", tooltip="Back to the message; after the end: leave"),
+    ]
+    AUTO_FOCUS = "#composer"
+
+    def __init__(self, controller: Controller) -> None:
+        super().__init__()
+        self._controller = controller
+
+    def compose(self) -> ComposeResult:
+        """See Textual."""
+        yield TopLine(id="top")
+        yield History(id="history")
+        yield Hint(id="hint")
+        yield Composer(id="composer")
+        yield Footer(show_command_palette=False)
+
+    def on_mount(self) -> None:
+        """Show what is known, and hear of what comes."""
+        self._controller.attach(self)
+        self._show()
+        self.watch(self.query_one(History), "scroll_y", self._show_hint, init=False)
+
+    def on_unmount(self) -> None:
+        """Hear no more."""
+        self._controller.detach(self)
+
+    def on_talk_changed(self, message: TalkChanged) -> None:
+        """Show the talk."""
+        message.stop()
+        self._controller.seen()
+        self._show()
+
+    def on_composer_sent(self, event: Composer.Sent) -> None:
+        """Forward what the user wrote."""
+        event.stop()
+        self.query_one(History).scroll_end(animate=False, immediate=True, x_axis=False)
+        self._controller.submit(event.text)
+
+    def on_text_area_changed(self, event: TextArea.Changed) -> None:
+        """Forward that something is being written."""
+        event.stop()
+        self._controller.typed(event.text_area.text)
+        self.refresh_bindings()
+
+    def on_history_copied(self, event: History.Copied) -> None:
+        """Forward to the clipboard."""
+        event.stop()
+        self.app.copy_to_clipboard(event.text)
+        self.notify("The message is copied.", timeout=3)
+
+    def on_key(self, event: Key) -> None:
+        """A letter typed while the history has the focus belongs into the message."""
+        composer = self.query_one(Composer)
+        if self.focused is not composer and event.is_printable and event.character and not composer.disabled:
+            event.stop()
+            composer.focus()
+            composer.insert(event.character)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """See Textual: Ctrl+D hangs up, and Esc leaves after the end."""
+        over = self._controller.talk.phase is Phase.OVER
+        match action:
+            case "leave":
+                return not over
+            case "back":
+                return over or self.focused is not self.query_one(Composer)
+            case _:
+                return True
+
+    def action_scroll(self, where: str) -> None:
+        """Scroll the history, wherever the focus is."""
+        history = self.query_one(History)
+        match where:
+            case "page_up":
+                history.scroll_page_up(animate=False)
+            case "page_down":
+                history.scroll_page_down(animate=False)
+            case "home":
+                history.scroll_home(animate=False, immediate=True)
+            case _:
+                history.scroll_end(animate=False, immediate=True)
+
+    def action_other(self) -> None:
+        """Between composer and history."""
+        composer, history = self.query_one(Composer), self.query_one(History)
+        (history if self.focused is composer or composer.disabled else composer).focus()
+
+    def action_leave(self) -> None:
+        """Forward the wish to leave."""
+        self._controller.ask_to_leave()
+
+    def action_back(self) -> None:
+        """Back to the message, or out when it is over."""
+        self.clear_selection()
+        if self._controller.talk.phase is Phase.OVER:
+            self._controller.ask_to_leave()
+        else:
+            self.query_one(Composer).focus()
+
+    def _show(self) -> None:
+        talk = self._controller.talk
+        self.query_one(TopLine).show(talk)
+        self.query_one(History).show(talk)
+        self._show_hint()
+        composer = self.query_one(Composer)
+        if talk.phase in (Phase.LEAVING, Phase.OVER) and not composer.disabled:
+            composer.disabled = True
+            composer.display = talk.phase is not Phase.OVER
+            self.query_one(History).focus()
+            self.refresh_bindings()
+        elif talk.phase is Phase.OVER:
+            composer.display = False
+
+    def _show_hint(self) -> None:
+        self.query_one(Hint).show(self._controller.talk, self.query_one(History).unread)

@@ -1,0 +1,1 @@
+"""The parts of the screens: `chat` and `waiting` are those of one screen each, the rest are shared."""

@@ -1,0 +1,127 @@
+"""People at terminals: they press keys, and read what the screen shows."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import html
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import datetime
+
+from textual.events import Key
+from textual.pilot import Pilot
+from textual.widgets import Input, TextArea
+
+from tincan.apps.doctor import Finding, Verdict
+from tincan.tui.app import TinCanApp
+from tincan.tui.seam import Dialect, MakeConversation, Opening, Outcome, Services
+
+PATIENCE = 20.0
+"""Seconds after which a test gives up; only a hang takes as long."""
+
+NOON = datetime(2026, 3, 14, 12, 1)
+
+_NAMES = {" ": "space", "/": "slash", "-": "minus", "?": "question_mark"}
+
+_TEXT = re.compile(r'<text [^>]*?x="([0-9.]+)" y="([0-9.]+)"[^>]*>(.*?)</text>')
+_CELL, _LINE = 12.2, 24.4
+
+FINDINGS = (
+    Finding("addresses", True, "192.0.2.7 (eth0), 2001:db8::7 (eth0)"),
+    Finding("NAT", None, "address-dependent mapping (symmetric): direct links work with most peers"),
+    Finding("LAN discovery", True, "multicast works: cans on this LAN find each other without a server"),
+    Finding("tap", False, "/dev/net/tun is missing: virtual networks cannot be made here"),
+)
+
+
+async def healthy(show: Callable[[Finding], None]) -> Verdict:
+    for finding in FINDINGS:
+        show(finding)
+    return Verdict.GOOD
+
+
+class Seat:
+    """One person at one terminal."""
+
+    def __init__(self, app: TinCanApp, pilot: Pilot[Outcome]) -> None:
+        self.app = app
+        self.pilot = pilot
+
+    async def press(self, *keys: str) -> None:
+        """Press keys as quickly as a terminal sends what was typed ahead."""
+        for key in keys:
+            self.app.post_message(Key(_NAMES.get(key, key), key if len(key) == 1 else None))
+        await self.handled()
+
+    async def type(self, text: str) -> None:
+        """Type a text and Enter."""
+        await self.press(*("ctrl+j" if character == "\n" else character for character in text), "enter")
+
+    async def handled(self) -> None:
+        """Let everybody in the app handle what has come to him by now, down to the one with the focus."""
+        for _ in range(3):
+            for pump in (self.app, self.app.screen, self.app.focused or self.app.screen):
+                done = asyncio.Event()
+                pump.call_next(done.set)
+                await done.wait()
+
+    def lines(self) -> list[str]:
+        """What the screen shows, line by line."""
+        rows: dict[int, str] = {}
+        for x, y, text in _TEXT.findall(self.app.export_screenshot()):
+            if "clip-path" not in text:
+                row = round(float(y) / _LINE)
+                column = round(float(x) / _CELL)
+                rows[row] = rows.get(row, "").ljust(column) + html.unescape(text).replace("\xa0", " ")
+        return [rows.get(row, "").rstrip() for row in range(max(rows, default=0) + 1)]
+
+    def screen(self) -> str:
+        return "\n".join(self.lines())
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        """Wait for something."""
+        async with asyncio.timeout(PATIENCE):
+            while not condition():
+                await asyncio.sleep(0.01)
+
+    async def sees(self, *texts: str) -> None:
+        """Wait until the screen shows all of these."""
+        try:
+            await self.until(lambda: all(text in self.screen() for text in texts))
+        except TimeoutError:
+            raise AssertionError(f"{texts} not in:\n{self.screen()}") from None
+
+    async def sees_no(self, text: str) -> None:
+        """Wait until the screen does not show this any more."""
+        await self.until(lambda: text not in self.screen())
+
+    async def left(self) -> Outcome:
+        """Wait until the screens are left."""
+        await self.until(lambda: self.app.return_value is not None)
+        outcome = self.app.return_value
+        assert outcome is not None
+        return outcome
+
+    def still(self) -> None:
+        """Stop what moves by itself."""
+        for kind in (Input, TextArea):
+            for widget in self.app.screen.query(kind):
+                widget.cursor_blink = False
+
+
+@contextlib.asynccontextmanager
+async def seated(
+    make: MakeConversation,
+    opening: Opening = None,
+    *,
+    name: str = "",
+    size: tuple[int, int] = (80, 24),
+    dialects: tuple[Dialect, ...] = (Dialect.NATIVE,),
+    examine: Callable[[Callable[[Finding], None]], Awaitable[Verdict]] = healthy,
+) -> AsyncIterator[Seat]:
+    """Sit somebody down at a terminal with the screens open."""
+    services = Services(make, examine, dialects=dialects, name=name, now=lambda: NOON)
+    app = TinCanApp(services, opening)
+    async with app.run_test(size=size) as pilot:
+        yield Seat(app, pilot)
