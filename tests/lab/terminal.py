@@ -38,7 +38,8 @@ class Screen:
     def __init__(self, output: str) -> None:
         self._rows: list[list[str]] = [[]]
         self._row = self._column = 0
-        for sequence, character in re.findall(r"(\x1b(?:\[[0-9;?]*[ -/]*[@-~]|.))|(.)", output, re.DOTALL):
+        complete = re.sub(r"\x1b(\[[0-9;?]*)?\Z", "", output)  # more of a sequence is on its way
+        for sequence, character in re.findall(r"(\x1b(?:\[[0-9;?]*[ -/]*[@-~]|.))|(.)", complete, re.DOTALL):
             if sequence:
                 self._obey(sequence)
             else:
@@ -144,6 +145,14 @@ class Person:
     def type(self, text: str) -> None:
         """Press keys."""
         os.write(self._master, text.encode())
+
+    def reads(self, text: str, timeout: float = 10) -> None:
+        """Wait until the program has written something."""
+        deadline = time.monotonic() + timeout
+        with self._changed:
+            while text not in self._output.decode(errors="replace"):
+                if not self._changed.wait(deadline - time.monotonic()):
+                    raise WaitTimeout(f"{text!r} was not written in {timeout:g} s:\n{self._output!r}")
 
     def sees(self, condition: Callable[[Screen], bool], timeout: float = 10) -> Screen:
         """Wait until the screen is as it should be."""

@@ -17,7 +17,7 @@ def desk(lab: Lab) -> Host:
 
 
 def sit_down(desk: Host, command: str, *arguments: str, env: dict[str, str] | None = None) -> Person:
-    return Person(desk, [*TIN_CAN, command, *arguments], settings(env))
+    return Person(desk, [*TIN_CAN, command, "--plain", *arguments], settings(env))
 
 
 def talking(desk: Host, side: str = "attach-string", env: dict[str, str] | None = None) -> tuple[Person, Can]:

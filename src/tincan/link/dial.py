@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from tincan.errors import ProtocolError, TinCanError, UsageError
+from tincan.errors import PeerRefused, PlaceUnreachable, ProtocolError, TinCanError, UsageError
 from tincan.link.interface import Link
 from tincan.meet.events import MeetEvent, PlaceReady, PlaceTrouble, ServersOffered, Waiting
 from tincan.meet.mailbox import MailboxClosed, MailboxReset, Side
@@ -233,6 +233,8 @@ class _Dial:
 
     async def _offer(self, line: Line) -> bytes:
         offer = await self._describe()
+        if self._trickling is not None:  # a line that began anew before its flight
+            await settle(self._trickling)
         self._trickling = self._group.create_task(self._trickle(line))
         return offer
 
@@ -304,7 +306,7 @@ class _Dial:
                 break
             try:
                 payload = decode(await line.receive())
-            except (MailboxClosed, MailboxReset):
+            except (MailboxClosed, MailboxReset, PlaceUnreachable, PeerRefused):
                 logger.info("the place was left before all candidates were there")
                 break
             if isinstance(payload, MoreCandidates):

@@ -24,7 +24,7 @@ _FINGERPRINT = re.compile(r"[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){31}")
 _CANDIDATE = re.compile(
     r"candidate:(?P<foundation>\S{1,32}) (?P<component>\d{1,3}) (?P<transport>\S+) (?P<priority>\d{1,10}) "
     r"(?P<address>\S{1,255}) (?P<port>\d{1,5}) typ (?P<kind>\w+)( .*)?",
-    re.IGNORECASE,
+    re.IGNORECASE | re.ASCII,
 )
 
 

@@ -114,11 +114,15 @@ class _Try:
     def __init__(self) -> None:
         self._owner: object = None
 
-    def take(self, owner: object) -> bool:
-        """Take the guess, or say that another place has it."""
+    async def take(self, owner: object) -> None:
+        """Take the guess, or stand still until cancelled when another place has it.
+
+        Taken at the last moment: what follows spends it.
+        """
         if self._owner is None:
             self._owner = owner
-        return self._owner is owner
+        if self._owner is not owner:
+            await asyncio.Event().wait()
 
 
 Offer = Callable[[Line], Awaitable[bytes]]
@@ -149,6 +153,8 @@ async def meet(
         async with asyncio.timeout(timeout):
             return await _first(outcomes, len(tasks), watch)
     except TimeoutError:
+        if not watch.was_reached:
+            raise NoPlaceReachable(f"{watch.last_trouble} No other place can be reached either.") from None
         raise NobodyCame(
             f"Nobody came within {_minutes(timeout)}. Check that both use the same phrase and share a place "
             "(the same network, or the same switchboard)."
@@ -187,12 +193,12 @@ class _Watch:
 
     def __init__(self, tell: Tell) -> None:
         self._tell = tell
-        self._reached = False
+        self.was_reached = False
         self._deadline = asyncio.get_running_loop().time() + NO_PLACE_GRACE
         self.last_trouble = "No place answers."
 
     def reached(self) -> None:
-        self._reached = True
+        self.was_reached = True
 
     def tell(self, event: MeetEvent) -> None:
         if isinstance(event, PlaceReady):
@@ -203,10 +209,10 @@ class _Watch:
 
     def patience(self) -> float | None:
         """Seconds until a meeting without any place is hopeless; None once one was reached."""
-        return None if self._reached else max(0.0, self._deadline - asyncio.get_running_loop().time())
+        return None if self.was_reached else max(0.0, self._deadline - asyncio.get_running_loop().time())
 
     def hopeless(self) -> bool:
-        return not self._reached and asyncio.get_running_loop().time() >= self._deadline
+        return not self.was_reached and asyncio.get_running_loop().time() >= self._deadline
 
 
 async def _attend(
@@ -267,10 +273,11 @@ async def _handshake(side: Side, line: Line, mailbox: Mailbox, the_try: _Try, of
     await line.flush()
     while not handshake.confirmed:
         message = await _next(mailbox, handshake)
-        if not the_try.take(mailbox):
-            await asyncio.Event().wait()  # another place has the guess: stand still until cancelled
+        if side is Side.ATTACH:
+            await the_try.take(mailbox)
         payload = await line.step(message)
         if handshake.state is State.READY:
+            await the_try.take(mailbox)
             tell(PeerFound(line.place))
             await line.send(await offer(line))
         elif payload is not None:

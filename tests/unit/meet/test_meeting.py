@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 from collections.abc import Sequence
 
 import msgspec
@@ -190,8 +191,20 @@ async def test_a_meeting_that_is_cancelled_leaves_all_places() -> None:
 # -- places ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("make", [MemoryPlace, ReadyPlace, lambda: ScriptedPlace(5.0, ScriptedMailbox())])
-@pytest.mark.parametrize("timeout", [1.0, 90.0, 600.0])
+@in_virtual_time
+async def test_nobody_came_because_no_place_was_there_yet() -> None:
+    with pytest.raises(NoPlaceReachable):
+        await tapping(ScriptedPlace(5.0, ScriptedMailbox()), timeout=1.0).meet()
+
+
+def late_place() -> ScriptedPlace:
+    return ScriptedPlace(5.0, ScriptedMailbox())
+
+
+@pytest.mark.parametrize(
+    ("make", "timeout"),
+    [*itertools.product([MemoryPlace, ReadyPlace], [1.0, 90.0, 600.0]), (late_place, 90.0), (late_place, 600.0)],
+)
 def test_nobody_came(make: type[MemoryPlace], timeout: float) -> None:
     async def main() -> None:
         with pytest.raises(NobodyCame) as caught:
