@@ -97,10 +97,14 @@ def test_coturn_answers_stun(lab: Lab) -> None:
 async def relay(server: netlab.TurnServer, transport: str, peer: Address) -> Address:
     """Allocate a relayed address, send a datagram through it and wait for the answer."""
     answered = asyncio.get_running_loop().create_future()
+    closed = asyncio.Event()
 
     class Receiver(asyncio.DatagramProtocol):
         def datagram_received(self, data: bytes, addr: Address) -> None:
             answered.set_result(data)
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            closed.set()
 
     username, password = server.credentials()
     context = None
@@ -116,6 +120,7 @@ async def relay(server: netlab.TurnServer, transport: str, peer: Address) -> Add
         relayed = allocation.get_extra_info("sockname")
     finally:
         allocation.close()
+        await asyncio.wait_for(closed.wait(), 5)
     return str(relayed[0]), int(relayed[1])
 
 

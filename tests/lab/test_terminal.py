@@ -181,3 +181,34 @@ def has_colour(raw: str) -> bool:
 def test_the_screen_of_these_tests_refuses_what_no_line_editor_says(sequence: str) -> None:
     with pytest.raises(Garbage):
         Screen(f"harmless {sequence}")
+
+
+# -- the screens, which open where nobody asks for lines ----------------------------
+
+
+@pytest.mark.parametrize(
+    ("keys", "code"),
+    [
+        pytest.param("/quit\r", 0, id="quit"),
+        pytest.param("\x04", 0, id="Ctrl-D"),
+        pytest.param("\x11", 0, id="Ctrl-Q"),
+        pytest.param("\x03", 130, id="Ctrl-C"),
+    ],
+)
+def test_the_screens_leave_the_terminal_as_it_was(desk: Host, keys: str, code: int) -> None:
+    person = Person(desk, [*TIN_CAN, "attach-string", SECRET], settings({"TERM": "xterm-256color"}))
+    can = Can(desk, "tap", SECRET, "--name", "\x1b]0;Eve\x07")
+    can.say("first words")
+    for text in HOSTILE:
+        can.say(text)
+    person.reads("first words")
+    person.reads("gnp.exe")
+    person.type("heard\r")
+    assert can.event("message")["text"] == "heard"
+    person.type(keys)
+    assert can.wait() == 0
+    assert person.wait() == code
+    assert person.settings_restored
+    assert person.raw.rfind("\x1b[?1049l") > person.raw.rfind("\x1b[?1049h") >= 0  # the other screen is left
+    for part in ("\x1b[31mred", "\x1b]0;", "\u202e", "\u009b", "\x7f", "Traceback"):
+        assert part not in person.raw

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import pytest
@@ -161,7 +162,7 @@ def test_what_is_refused(bad: str) -> None:
         "a=candidate:f 1 udp 0 192.0.2.7 5000 typ host",
         "a=candidate:f 1 udp 4294967295 192.0.2.7 5000 typ host",
         "a=candidate:f{} 1 udp 1 192.0.2.7 5000 typ host",
-        "a=candidate:f 1 udp ١ 192.0.2.7 5000 typ host",
+        "a=candidate:f 1 udp \u0661 192.0.2.7 5000 typ host",
         "a=candidate:f 1 udp 1 192.0.2.7 5000",
         "a=candidate:" + "f" * 33 + " 1 udp 1 192.0.2.7 5000 typ host",
     ],
@@ -172,10 +173,8 @@ def test_candidates_that_are_passed_over(line: str) -> None:
 
 @given(st.text())
 def test_any_text_is_read_or_refused(text: str) -> None:
-    try:
+    with contextlib.suppress(ProtocolError):
         read(text)
-    except ProtocolError:
-        pass
 
 
 @given(st.lists(st.tuples(st.integers(0, len(GOOD)), st.text(max_size=4)), max_size=6))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 
 import pytest
@@ -42,7 +43,7 @@ OFFER, ANSWER = blob(Kind.OFFER, SDP), blob(Kind.ANSWER, SDP)
 
 def test_string_code() -> None:
     # printf %s 'correct horse' | sha256sum | cut -c -12
-    assert string_code("correct horse") == "f89bf6b03c9a" or len(string_code("correct horse")) == 12
+    assert string_code("correct horse") == "4104d36f8da2"
     # FIPS 180-2's example
     assert string_code("abc") == "ba7816bf8f01"
     assert string_code("ü") != string_code("u")
@@ -55,7 +56,10 @@ def test_string_code() -> None:
 
 def test_a_blob_is_unpadded_base64_of_the_json() -> None:
     assert "=" not in OFFER
-    assert json.loads(base64.b64decode(OFFER + "=" * (-len(OFFER) % 4), validate=True)) == {"type": "offer", "sdp": SDP}
+    assert json.loads(base64.b64decode(OFFER + "=" * (-len(OFFER) % 4), validate=True)) == {
+        "type": "offer",
+        "sdp": SDP,
+    }
 
 
 def test_a_url_is_url_safe_base64_after_the_letter() -> None:
@@ -139,10 +143,8 @@ def test_reading_takes_anything(text: str) -> None:
 @given(st.integers(0, len(OFFER) - 1), st.characters(), st.sampled_from(list(Kind)))
 def test_a_changed_character_raises_nothing_else(place: int, character: str, kind: Kind) -> None:
     changed = OFFER[:place] + character + OFFER[place + 1 :]
-    try:
+    with contextlib.suppress(ProtocolError):
         read_blob(changed, kind)
-    except ProtocolError:
-        pass
 
 
 # -- the channel ---------------------------------------------------------------------
