@@ -185,6 +185,7 @@ class Person:
         self.settings_restored = self._settings() == self._before
         os.close(self._slave)
         self._reader.join(5)
+        os.close(self._master)
         return status
 
     def _settings(self) -> list[Any]:

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import http
 import ipaddress
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
 import msgspec
@@ -67,6 +67,23 @@ async def both_fail(board: Board, *more: str, tap_phrase: str = PHRASE) -> tuple
     assert board.kinds(TAP).count("flight") <= 1
     assert board.kinds(ATTACH).count("answer") <= 1
     return said[0], said[1]
+
+
+async def side_by_side(*cases: tuple[str, Coroutine[Any, Any, None]], at_once: int = 3) -> None:
+    """Run cases together, since most of their time is spent waiting; a failure says which case it was."""
+    room = asyncio.Semaphore(at_once)
+
+    async def run(name: str, case: Coroutine[Any, Any, None]) -> None:
+        async with room:
+            try:
+                await case
+            except Exception as exc:
+                exc.add_note(f"case: {name}")
+                raise
+
+    async with asyncio.TaskGroup() as group:
+        for name, case in cases:
+            group.create_task(run(name, case))
 
 
 # -- reading ---------------------------------------------------------------------------
@@ -147,24 +164,25 @@ class Changing(Board):
         await super().on_body(seat, body)
 
 
-@pytest.mark.parametrize(
-    ("kind", "part", "change"),
-    [
-        pytest.param("share", "share", flipped, id="share flipped"),
-        pytest.param("share", "share", lambda _: bytes(32), id="share of low order"),
-        pytest.param("flight", "share", flipped, id="flight's share flipped"),
-        pytest.param("flight", "share", lambda _: (1).to_bytes(32, "little"), id="flight's share of low order"),
-        pytest.param("flight", "tag", lambda tag: flipped(tag, 0), id="flight's tag flipped"),
-        pytest.param(
-            "flight", "envelope", lambda text: flipped(text, 40), id="offer flipped, where a fingerprint is"
-        ),
-        pytest.param("flight", "envelope", lambda text: text[:-1], id="offer cut"),
-        pytest.param("answer", "tag", flipped, id="answer's tag flipped"),
-        pytest.param("answer", "envelope", lambda text: flipped(text, 40), id="answer flipped"),
-        pytest.param("flight", "version", lambda _: 2, id="another version"),
-    ],
-)
-async def test_a_changed_message(kind: str, part: str, change: Callable[[bytes], bytes]) -> None:
+A_CHANGED_MESSAGE = [
+    ("share", "share", flipped, "share flipped"),
+    ("share", "share", lambda _: bytes(32), "share of low order"),
+    ("flight", "share", flipped, "flight's share flipped"),
+    ("flight", "share", lambda _: (1).to_bytes(32, "little"), "flight's share of low order"),
+    ("flight", "tag", lambda tag: flipped(tag, 0), "flight's tag flipped"),
+    ("flight", "envelope", lambda text: flipped(text, 40), "offer flipped, where a fingerprint is"),
+    ("flight", "envelope", lambda text: text[:-1], "offer cut"),
+    ("answer", "tag", flipped, "answer's tag flipped"),
+    ("answer", "envelope", lambda text: flipped(text, 40), "answer flipped"),
+    ("flight", "version", lambda _: 2, "another version"),
+]
+
+
+async def test_a_changed_message() -> None:
+    await side_by_side(*((name, _a_changed_message(*case)) for *case, name in A_CHANGED_MESSAGE))
+
+
+async def _a_changed_message(kind: str, part: str, change: Callable[[bytes], bytes]) -> None:
     async with Changing.running(kind, part, change) as board:
         await both_fail(board)
 
@@ -407,26 +425,31 @@ def error(code: str) -> dict[str, Any]:
     return {"type": "error", "code": code, "text": "\x1b]0;obey\x07 \u202e"}
 
 
-@pytest.mark.parametrize(
-    ("moment", "frame", "codes"),
-    [
-        # Before the guess the can waits, and comes back: it ends when its time is over.
-        pytest.param("opened", GONE, {4, 5}, id="gone when opened"),
-        # Once the flight is on its way, any end of the line is the end of the phrase. An interruption that
-        # comes while the flight is being made meets the can before or after it.
-        pytest.param("share", GONE, {4, 5}, id="gone with the share"),
-        pytest.param("flight", GONE, {5}, id="gone after the flight"),
-        pytest.param("connected", error("busy"), {7}, id="busy at once"),
-        pytest.param("opened", error("busy"), {7}, id="busy when opened"),
-        pytest.param("flight", error("busy"), {5, 7}, id="busy after the flight"),
-        pytest.param("opening", error("malformed"), {3}, id="malformed instead of opened"),
-        pytest.param("share", error("malformed"), {3, 5}, id="malformed with the share"),
-        pytest.param("flight", error("malformed"), {5}, id="malformed after the flight"),
-        pytest.param("opened", error("expired"), {4, 5}, id="expired when opened"),
-        pytest.param("opening", error("\x9b31m"), {4, 5}, id="unknown error"),
-    ],
-)
-async def test_gone_and_errors_at_every_moment(moment: str, frame: dict[str, Any], codes: set[int]) -> None:
+GONE_AND_ERRORS_AT_EVERY_MOMENT = [
+    # Before the guess the can waits, and comes back: it ends when its time is over.
+    ("opened", GONE, {4, 5}, "gone when opened"),
+    # Once the flight is on its way, any end of the line is the end of the phrase. An interruption that
+    # comes while the flight is being made meets the can before or after it.
+    ("share", GONE, {4, 5}, "gone with the share"),
+    ("flight", GONE, {5}, "gone after the flight"),
+    ("connected", error("busy"), {7}, "busy at once"),
+    ("opened", error("busy"), {7}, "busy when opened"),
+    ("flight", error("busy"), {5, 7}, "busy after the flight"),
+    ("opening", error("malformed"), {3}, "malformed instead of opened"),
+    ("share", error("malformed"), {3, 5}, "malformed with the share"),
+    ("flight", error("malformed"), {5}, "malformed after the flight"),
+    ("opened", error("expired"), {4, 5}, "expired when opened"),
+    ("opening", error("\x9b31m"), {4, 5}, "unknown error"),
+]
+
+
+async def test_gone_and_errors_at_every_moment() -> None:
+    await side_by_side(
+        *((name, _gone_and_errors_at_every_moment(*case)) for *case, name in GONE_AND_ERRORS_AT_EVERY_MOMENT)
+    )
+
+
+async def _gone_and_errors_at_every_moment(moment: str, frame: dict[str, Any], codes: set[int]) -> None:
     async with Interrupting.running(moment, frame) as board:
         async with Can.started("tap", PHRASE, *options(board, "--timeout", "1")) as tap:
             code = await tap.ended()
@@ -455,21 +478,22 @@ class Flooding(Board):
 MESSAGE = '{"type": "message", "seq": 0, "body": "AAAA"}'
 
 
-@pytest.mark.parametrize(
-    ("texts", "times", "code"),
-    [
-        pytest.param([MESSAGE, *(MESSAGE.replace("0", str(n)) for n in range(1, 64))], 50, 5, id="messages"),
-        pytest.param(['{"type": "message", "seq": 63, "body": ""}'], 3000, 5, id="holes"),
-        pytest.param(['{"type": "reset", "mailbox": "x"}'], 3000, 4, id="resets"),
-        pytest.param(
-            ['{"type": "opened", "mailbox": "x"}', '{"type": "opened", "mailbox": "y"}'], 1000, 4, id="opened"
-        ),
-        pytest.param(['{"type": "message", "seq": 0, "body": "' + "A" * 200_000 + '"}'], 3, 4, id="oversized"),
-        pytest.param(["x", "[]", "{}", '{"type": "gone", "x": ' + "[" * 30_000], 1, 4, id="nonsense"),
-        pytest.param([b"\x00\xff" * 100], 10, 4, id="binary"),
-    ],
-)
-async def test_floods_and_nonsense(texts: list[str | bytes], times: int, code: int) -> None:
+FLOODS_AND_NONSENSE = [
+    ([MESSAGE, *(MESSAGE.replace("0", str(n)) for n in range(1, 64))], 50, 5, "messages"),
+    (['{"type": "message", "seq": 63, "body": ""}'], 3000, 5, "holes"),
+    (['{"type": "reset", "mailbox": "x"}'], 3000, 4, "resets"),
+    (['{"type": "opened", "mailbox": "x"}', '{"type": "opened", "mailbox": "y"}'], 1000, 4, "opened"),
+    (['{"type": "message", "seq": 0, "body": "' + "A" * 200_000 + '"}'], 3, 4, "oversized"),
+    (["x", "[]", "{}", '{"type": "gone", "x": ' + "[" * 30_000], 1, 4, "nonsense"),
+    ([b"\x00\xff" * 100], 10, 4, "binary"),
+]
+
+
+async def test_floods_and_nonsense() -> None:
+    await side_by_side(*((name, _floods_and_nonsense(*case)) for *case, name in FLOODS_AND_NONSENSE))
+
+
+async def _floods_and_nonsense(texts: list[str | bytes], times: int, code: int) -> None:
     """4: the can goes on trying until its time is over, as with every switchboard in trouble."""
     async with Flooding.running(*texts, times=times) as board:
 

@@ -18,6 +18,8 @@ from tincan.nat.servers import IceServer, parse_server
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+DEFAULT_RELAY = "https://lafeir.com/api"
+
 _OPTIONS = (
     click.option("--switchboard", "switchboards", multiple=True, metavar="URL", help="Meet there (repeatable)."),
     click.option("--no-lan", is_flag=True, help="Do not meet on the LAN or this machine."),
@@ -29,6 +31,12 @@ _OPTIONS = (
     click.option("--timeout", type=float, metavar="SECONDS", help="How long to wait for the peer [default: 600]."),
     click.option("--phrase-file", metavar="FILE", help="Read the phrase from a file, or '-' for stdin's first line."),
     click.option("--name", metavar="NAME", help="How the peer sees you."),
+    click.option("--pypeer", is_flag=True, help="Meet in a room of pypeer; PHRASE is ROOM or ROOM:PASSWORD."),
+    click.option("--firebase", metavar="URL", help="The database that pypeer meets in [default: PYPEER_URL]."),
+    click.option("--classic", is_flag=True, help="Talk with the classic tin-can (Morse); PHRASE is the secret."),
+    click.option("--relay", metavar="URL", help=f"The relay of the classic tin-can [default: {DEFAULT_RELAY}]."),
+    click.option("--static-link", is_flag=True, help="No server: hand URLs over; PHRASE is an offer to answer."),
+    click.option("--file", metavar="PATH", help="With --static-link: read the other one's URL from a file."),
     click.option("--plain", is_flag=True, help="One line in, one message out; also without a terminal."),
     click.option("--json", "json", is_flag=True, help="One JSON event a line on stdout."),
     click.option("-q", "--quiet", is_flag=True, help="Say only errors on stderr."),
@@ -63,12 +71,33 @@ _NAMES = (
     "timeout",
     "phrase_file",
     "name",
+    "pypeer",
+    "firebase",
+    "classic",
+    "relay",
+    "static_link",
+    "file",
     "plain",
     "json",
     "quiet",
     "verbose",
     "log_file",
 )
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """Which dialect of another program is asked for, and where it is spoken."""
+
+    pypeer: bool = False
+    firebase: str | None = None
+    classic: bool = False
+    relay: str = DEFAULT_RELAY
+    static_link: bool = False
+    file: str | None = None
+
+    def __bool__(self) -> bool:
+        return self.pypeer or self.classic or self.static_link
 
 
 @dataclass(frozen=True)
@@ -83,6 +112,7 @@ class MeetingOptions:
     quiet: bool
     verbose: int
     log_file: str | None
+    foreign: Foreign = Foreign()
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
 
     @property
@@ -101,8 +131,10 @@ def read(given: Mapping[str, Any]) -> MeetingOptions:
     options["lan"] = False if given["no_lan"] else None
     options["relay_only"] = given["relay_only"] or None
     values = {name: value.value for name, value in config.load(options).items()}
+    foreign = _foreign(given)
     return MeetingOptions(
-        settings=_settings(values),
+        settings=_settings(values, foreign),
+        foreign=foreign,
         name=values["name"],
         phrase_file=given["phrase_file"],
         plain=given["plain"],
@@ -113,11 +145,31 @@ def read(given: Mapping[str, Any]) -> MeetingOptions:
     )
 
 
-def _settings(values: Mapping[str, Any]) -> Settings:
+def _foreign(given: Mapping[str, Any]) -> Foreign:
+    if given["pypeer"] and (given["classic"] or given["static_link"]):
+        raise UsageError("--pypeer excludes --classic and --static-link.")
+    if given["firebase"] and not given["pypeer"]:
+        raise UsageError("--firebase goes with --pypeer.")
+    if given["relay"] and (not given["classic"] or given["static_link"]):
+        raise UsageError("--relay goes with --classic, without --static-link.")
+    if given["file"] and not given["static_link"]:
+        raise UsageError("--file goes with --static-link.")
+    return Foreign(
+        pypeer=given["pypeer"],
+        firebase=given["firebase"] or os.environ.get("PYPEER_URL"),
+        classic=given["classic"],
+        relay=given["relay"] or DEFAULT_RELAY,
+        static_link=given["static_link"],
+        file=given["file"],
+    )
+
+
+def _settings(values: Mapping[str, Any], foreign: Foreign) -> Settings:
     settings = Settings(
         switchboards=values["switchboards"],
         lan=values["lan"],
-        servers=servers(values),
+        # Other dialects know no LAN of ours: without STUN they would reach nobody outside.
+        servers=servers(values, ask_default_stun=True if foreign else None),
         relay_only=values["relay_only"],
         timeout=values["timeout"],
     )
@@ -151,20 +203,26 @@ def servers(values: Mapping[str, Any], *, ask_default_stun: bool | None = None) 
 
 def find_phrase(argument: str | None, options: MeetingOptions, first_line: Callable[[], str]) -> Phrase | None:
     """Return the phrase from the argument, a file, stdin or TIN_CAN_PHRASE; None when there is none."""
+    text = find_text(argument, options, first_line)
+    return parse(text) if text is not None else None
+
+
+def find_text(argument: str | None, options: MeetingOptions, first_line: Callable[[], str]) -> str | None:
+    """Return what `find_phrase` reads, as it was written: other dialects have secrets of other forms."""
     if argument is not None and options.phrase_file is not None:
         raise UsageError("The phrase is given twice: on the command line and by --phrase-file.")
     if argument is not None:
-        return parse(argument)
+        return argument
     if options.phrase_file == "-":
-        return parse(first_line())
+        return first_line()
     if options.phrase_file is not None:
         try:
             with open(options.phrase_file, encoding="utf-8") as file:
-                return parse(file.readline(2048))
+                return file.readline(2048).rstrip("\r\n")
         except OSError as exc:
             raise UsageError(f"{options.phrase_file} cannot be read ({exc.strerror}).") from exc
         except UnicodeDecodeError:
             raise UsageError(f"{options.phrase_file} is not text.") from None
     if options.environment.get("TIN_CAN_PHRASE"):
-        return parse(options.environment["TIN_CAN_PHRASE"])
+        return options.environment["TIN_CAN_PHRASE"]
     return None

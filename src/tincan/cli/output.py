@@ -46,6 +46,15 @@ class Output:
         """Tell that a place does not work at the moment."""
         self.note(event.text)
 
+    def handover(self, kind: str, url: str) -> None:
+        """Show an offer or an answer of a static link, which the user takes to the other one."""
+        then = "then paste the answer here" if kind == "offer" else "the string is tied when it has arrived there"
+        self.note(f"Hand this {kind} to the other one; {then}:\n\n{url}\n")
+
+    def words(self, words: str) -> None:
+        """Show the words that must be the same on both screens of a static link."""
+        self.note(f"Compare aloud: both screens must show the words  {words}  - if not, hang up.")
+
     def found(self, event: PeerFound) -> None:
         """Tell that the other can is there."""
         self.note(f"The other can is there (met at {event.place}); tying the string ...")
@@ -119,6 +128,16 @@ class JsonOutput(Output):
         phrase = {"phrase": event.phrase.text} if event.phrase.generated else {}
         self._event("waiting", code=event.code, **phrase)
         super().waiting(event, hint)
+
+    def handover(self, kind: str, url: str) -> None:
+        """See `Output.handover`."""
+        self._event(kind, url=url)
+        super().handover(kind, url)
+
+    def words(self, words: str) -> None:
+        """See `Output.words`."""
+        self._event("words", words=words)
+        super().words(words)
 
     def found(self, event: PeerFound) -> None:
         """See `Output.found`."""

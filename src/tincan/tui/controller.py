@@ -143,8 +143,7 @@ class Controller:
     async def _watch_path(self, conversation: Conversation) -> None:
         while True:
             status = conversation.status
-            if status is not None:
-                self.talk.route(status, self._now())
+            if status is not None and self.talk.route(status, self._now()):
                 self._changed()
             await asyncio.sleep(PATH_INTERVAL)
 

@@ -169,12 +169,14 @@ class Talk:
         if self.phase is not Phase.OVER:
             self._enter(Phase.LEAVING)
 
-    def route(self, status: LinkStatus, now: datetime) -> None:
-        """Take in how the link is doing."""
+    def route(self, status: LinkStatus, now: datetime) -> bool:
+        """Take in how the link is doing; say whether that is news."""
+        news = status.rtt != self.rtt or status.path.value != self.path
         self.rtt = status.rtt
         if self.path and status.path.value != self.path and self.phase is Phase.TALKING:
             self._path(status.path.value)
             self.note(f"Now connected {path_words(self.path)}.", now)
+        return news
 
     # -- entries ----------------------------------------------------------------------
 

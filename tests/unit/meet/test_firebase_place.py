@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
@@ -150,10 +151,8 @@ async def floods(request: web.Request) -> web.StreamResponse:
 
 PASSING = [
     (answering(500), "500"),
-    (answering(503), "503"),
     (answering(429), "429"),
     (answering(200, "<html>Please log in</html>"), "Firebase"),
-    (answering(200, "{}"), "Firebase"),
     (answering(200, "\x1f\x8b", **{"Content-Encoding": "gzip"}), "Firebase"),
     (cuts, "broke the connection"),
     (floods, "sense|Firebase"),
@@ -165,26 +164,28 @@ async def test_what_may_pass(handler: Handler, text: str) -> None:
     """It is told once, and tried again until the server has come to its senses."""
     async with switchboard() as board:
         good = board.replace("ws", "http")
-        tries = 0
+        tries = failures = 0
 
         async def at_first(request: web.Request) -> web.StreamResponse:
             nonlocal tries
             tries += 1
-            if tries <= 2:
+            if tries <= failures:
                 return await handler(request)
             return await passed_on(good, request)
 
+        failures = 2 if handler is cuts else 1
         async with server(at_first) as url, room(url) as (made, told):
             await made.put("offer", VALUE)
             assert [type(event) for event in told] == [PlaceTrouble, PlaceReady]
-            assert text in (trouble := await told.trouble()) or any(part in trouble for part in text.split("|"))
+            assert re.search(text, trouble := await told.trouble())
             assert trouble.endswith("; trying again.")
-        tries = 0
+        tries, failures = 0, 1
         async with server(at_first) as url, room(url) as (made, told):
             assert await json_of(made, "offer", 1) == [VALUE]
             # The head of a flood looks like a stream's, so it counts as reached.
             assert told[-1] == PlaceReady(made.name)
-            assert await told.trouble()
+            if handler is not cuts:  # aiohttp itself asks once more then
+                assert await told.trouble()
 
 
 async def passed_on(good: str, request: web.Request) -> web.StreamResponse:
@@ -208,17 +209,17 @@ async def passed_on(good: str, request: web.Request) -> web.StreamResponse:
 
 async def test_a_server_that_hangs_is_told_of_and_left(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tincan.meet.places.firebase.ANSWER_TIMEOUT", 0.1)
-    async with server(hangs) as url, room(url) as (made, told):
-        for asking in (made.put("offer", VALUE), json_of(made, "offer", 1)):
-            task = asyncio.ensure_future(asking)
-            assert "does not answer" in await told.trouble()
-            task.cancel()
-            told.clear()
-            with pytest.raises(asyncio.CancelledError):
-                await task
-            made._troubled = False
-        with pytest.raises(PlaceUnreachable, match="does not answer"):
-            await made.delete()
+    async with server(hangs) as url:
+        for ask in (lambda made: made.put("offer", VALUE), lambda made: json_of(made, "offer", 1)):
+            async with room(url) as (made, told):
+                task = asyncio.ensure_future(ask(made))
+                assert "does not answer" in await told.trouble()
+                task.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+        async with room(url) as (made, _):
+            with pytest.raises(PlaceUnreachable, match="does not answer"):
+                await made.delete()
 
 
 async def test_nobody_listens() -> None:
@@ -294,7 +295,8 @@ async def test_the_proxy_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
         ("db.example", "https://db.example"),
         (" https://db.example/ ", "https://db.example"),
         ("http://[::1]:8080/a/b/", "http://[::1]:8080/a/b"),
-        ("ws://db.example", None),
+        ("wss://can.example", "https://can.example"),
+        ("ftp://db.example", None),
         ("https://", None),
         ("https://me:secret@db.example", None),
         ("https://db.example:0", None),

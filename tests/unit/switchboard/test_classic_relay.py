@@ -126,11 +126,9 @@ def test_its_books_are_right_whatever_happens(steps: list[tuple[str, What, str, 
     relay.expire(now + 600)
     assert len(relay) == 0
     for address in (HERE, THERE):  # all that was counted was given back
-        for number in range(3):
-            fresh = ClassicRelay(limits) if number == 0 else fresh
-            assert fresh.put(OFFER, f"{number:012x}", "a", address=address, now=0) is None
-        assert relay.put(OFFER, CODE, "a" * 40, address=address, now=now + 600) is None
-        relay.expire(now + 1200)
+        now += 1200
+        for number in range(limits.blobs_per_address):
+            put(relay, OFFER, "a" * 13, code=f"{number:012x}", address=address, now=now)
 
 
 # -- on the wire -----------------------------------------------------------------------

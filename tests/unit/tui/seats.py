@@ -49,22 +49,14 @@ class Seat:
         self.pilot = pilot
 
     async def press(self, *keys: str) -> None:
-        """Press keys as quickly as a terminal sends what was typed ahead."""
+        """Press keys, as quickly as a terminal sends them. They are handled later: wait for what they do."""
         for key in keys:
             self.app.post_message(Key(_NAMES.get(key, key), key if len(key) == 1 else None))
-        await self.handled()
+        await asyncio.sleep(0)
 
     async def type(self, text: str) -> None:
         """Type a text and Enter."""
         await self.press(*("ctrl+j" if character == "\n" else character for character in text), "enter")
-
-    async def handled(self) -> None:
-        """Let everybody in the app handle what has come to him by now, down to the one with the focus."""
-        for _ in range(3):
-            for pump in (self.app, self.app.screen, self.app.focused or self.app.screen):
-                done = asyncio.Event()
-                pump.call_next(done.set)
-                await done.wait()
 
     def lines(self) -> list[str]:
         """What the screen shows, line by line."""

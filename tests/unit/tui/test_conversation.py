@@ -29,9 +29,12 @@ async def talking(exchange: Exchange | None = None, **options: object) -> AsyncI
 async def test_from_the_start_screen_to_the_goodbye() -> None:
     exchange = Exchange()
     async with seated(exchange.make, name="Ada") as ada, seated(exchange.make, name="Bob") as bob:
-        await ada.press("h", "enter")
+        await ada.press("h")
+        await ada.sees("Make the string")
+        await ada.press("enter")
         await ada.sees(PHRASE, "One guess in 1.7 million", f"tin-can tap {PHRASE}", "the LAN: reached")
         await bob.press("j")
+        await bob.sees("Join the string")
         await bob.type(PHRASE)
         await ada.sees("Connected direct (UDP).", "Bob is here.", "23 ms")
         await bob.sees("Ada is here.")
@@ -75,7 +78,10 @@ async def test_typing_is_seen_by_the_other() -> None:
         await bob.press("enter")
         await ada.sees("Hi")
         await ada.sees_no("Bob is typing ...")
-        await bob.press("/", "p", "backspace", "backspace", "x")
+        await bob.press(*"/path")  # a command is none of Ada's business
+        await bob.sees("/path")
+        assert "Bob is typing ..." not in ada.screen()
+        await bob.press("enter", "x")
         await ada.sees("Bob is typing ...")
         await bob.press("backspace")
         await ada.sees_no("Bob is typing ...")

@@ -38,10 +38,12 @@ def base_url(text: str, what: str) -> str:
         port = parts.port
     except ValueError:
         raise UsageError(f"{text!r} is not a URL of {what}.") from None
+    # A switchboard is known by the other name of the same protocol.
+    scheme = {"ws": "http", "wss": "https"}.get(parts.scheme, parts.scheme)
     odd = "@" in parts.netloc or " " in text or not text.isprintable() or parts.query or parts.fragment
-    if parts.scheme not in ("http", "https") or not parts.hostname or odd or port == 0:
+    if scheme not in ("http", "https") or not parts.hostname or odd or port == 0:
         raise UsageError(f"{text!r} is not a URL of {what}; write https://HOST[:PORT].")
-    return urllib.parse.urlunsplit((parts.scheme, parts.netloc, parts.path.rstrip("/"), "", ""))
+    return urllib.parse.urlunsplit((scheme, parts.netloc, parts.path.rstrip("/"), "", ""))
 
 
 def proxy_of(url: str) -> str | None:

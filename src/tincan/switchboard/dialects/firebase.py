@@ -83,6 +83,8 @@ class _Shell:
                 self._metrics.rate_limited += 1
             status, text = refused.why.value
             return _json(msgspec.json.encode({"error": text}), status)
+        except ConnectionError:  # it went away, or was cut, in the middle of what it sent
+            return web.Response(status=400)
 
     async def stop(self, app: web.Application) -> None:
         """End every stream."""

@@ -50,7 +50,7 @@ class DoctorScreen(Screen[None]):
     def action_again(self) -> None:
         """Begin anew."""
         self.query_one("#findings").remove_children()
-        self.query_one("#verdict", Plain).update("Examining ...")
+        self.query_one("#verdict", Plain).put("Examining ...")
         self.run_worker(self._run(), name="doctor", exclusive=True)
 
     async def _run(self) -> None:
@@ -67,7 +67,7 @@ class DoctorScreen(Screen[None]):
     def on_examined(self, message: Examined) -> None:
         """Say what it comes to."""
         message.stop()
-        self.query_one("#verdict", Plain).update(VERDICTS[message.verdict])
+        self.query_one("#verdict", Plain).put(VERDICTS[message.verdict])
 
     def action_scroll(self, by: int) -> None:
         """Scroll by lines."""

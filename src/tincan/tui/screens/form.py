@@ -72,7 +72,7 @@ class FormScreen(Screen[None]):
 
     def complain(self, error: TinCanError) -> None:
         """Say in one sentence what went wrong; the user may try again."""
-        self.query_one("#complaint", Plain).update(visible(str(error)))
+        self.query_one("#complaint", Plain).put(visible(str(error)))
         self.query_one("#phrase-field", Input).focus()
 
     def on_radio_set_changed(self, event: RadioSet.Changed) -> None:
@@ -84,7 +84,7 @@ class FormScreen(Screen[None]):
     def on_input_changed(self, event: Input.Changed) -> None:
         """What is being typed is told what it is worth, and the old complaint goes."""
         event.stop()
-        self.query_one("#complaint", Plain).update("")
+        self.query_one("#complaint", Plain).put("")
         self._advise()
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
@@ -99,7 +99,7 @@ class FormScreen(Screen[None]):
 
     def action_submit(self) -> None:
         """Forward the fields as a request."""
-        self.query_one("#complaint", Plain).update("")
+        self.query_one("#complaint", Plain).put("")
         try:
             self.post_message(RequestMade(self._request()))
         except UsageError as exc:
@@ -123,7 +123,7 @@ class FormScreen(Screen[None]):
 
     def _show_dialect(self) -> None:
         room = self._dialect is Dialect.PYPEER
-        self.query_one("#phrase-label", Plain).update("Room" if room else "Phrase")
+        self.query_one("#phrase-label", Plain).put("Room" if room else "Phrase")
         self.query_one("#password-row").display = room
         field = self.query_one("#phrase-field", Input)
         if self._side is Side.ATTACH:
@@ -133,7 +133,7 @@ class FormScreen(Screen[None]):
         self._advise()
 
     def _advise(self) -> None:
-        self.query_one("#advice", Plain).update(
+        self.query_one("#advice", Plain).put(
             ""
             if self._dialect is Dialect.PYPEER
             else _advice(self.query_one("#phrase-field", Input).value, self._side)

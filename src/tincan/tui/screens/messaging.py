@@ -69,7 +69,6 @@ class MessagingScreen(Screen[None]):
         """Forward that something is being written."""
         event.stop()
         self._controller.typed(event.text_area.text)
-        self.refresh_bindings()
 
     def on_history_copied(self, event: History.Copied) -> None:
         """Forward to the clipboard."""

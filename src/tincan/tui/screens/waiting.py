@@ -38,6 +38,7 @@ class WaitingScreen(Screen[bool]):
         self.VERTICAL_BREAKPOINTS = [(0, "-low"), (22, "-high")]
         self._controller = controller
         self._request = controller.request
+        self._offered = False
         self._finished = False
 
     def compose(self) -> ComposeResult:
@@ -104,7 +105,9 @@ class WaitingScreen(Screen[bool]):
                 command = join_command(self._request.dialect, self._phrase())
                 if qr_lines(command) is not None:
                     self.query_one("#invite").mount(QrCode(command, id="qr"))
-        self.refresh_bindings()
+        if talk.phrase is not None and not self._offered:
+            self._offered = True
+            self.refresh_bindings()
         if talk.connected or talk.phase is Phase.OVER:
             self._finish(talk.connected)
 

@@ -27,8 +27,8 @@ class TopLine(Horizontal):
 
     def show(self, talk: Talk) -> None:
         """Show the talk as it is now."""
-        self.query_one("#peer", Plain).update(talk.peer or "the other can")
-        self.query_one("#route", Plain).update(_route(talk))
+        self.query_one("#peer", Plain).put(talk.peer or "the other can")
+        self.query_one("#route", Plain).put(_route(talk))
         self.set_class(talk.phase is not Phase.TALKING, "-unsettled")
 
 
@@ -58,7 +58,7 @@ class Hint(Plain):
             text = f"{talk.peer} is typing ..."
         else:
             text = ""
-        self.update(text)
+        self.put(text)
 
 
 class Composer(TextArea):

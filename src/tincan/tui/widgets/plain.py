@@ -10,3 +10,10 @@ class Plain(Static):
 
     def __init__(self, text: str = "", *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(text, markup=False, id=id, classes=classes)
+        self._put = text
+
+    def put(self, text: str) -> None:
+        """Show another text; the same one costs nothing."""
+        if text != self._put:
+            self._put = text
+            self.update(text)

@@ -33,13 +33,13 @@ class Invitation(Vertical):
         """Show the phrase, once it is known."""
         if talk.phrase is None:
             return
-        self.query_one("#phrase", Plain).update(talk.phrase.text)
+        self.query_one("#phrase", Plain).put(talk.phrase.text)
         if self._request.dialect is Dialect.PYPEER:
             strength = "It has a password." if self._request.password else "It has no password: anybody may come in."
         else:
             strength = describe_strength(talk.phrase).capitalize() + "."
-        self.query_one("#strength", Plain).update(strength)
-        self.query_one("#command", Plain).update(join_command(self._request.dialect, talk.phrase.text))
+        self.query_one("#strength", Plain).put(strength)
+        self.query_one("#command", Plain).put(join_command(self._request.dialect, talk.phrase.text))
 
 
 class Progress(Vertical):
@@ -56,8 +56,8 @@ class Progress(Vertical):
 
     def show(self, talk: Talk) -> None:
         """Show how far it has come."""
-        self.query_one("#now", Plain).update(_now(talk, self._side))
-        self.query_one("#places", Plain).update("\n".join(_place(place) for place in talk.places.values()))
+        self.query_one("#now", Plain).put(_now(talk, self._side))
+        self.query_one("#places", Plain).put("\n".join(_place(place) for place in talk.places.values()))
 
 
 def _now(talk: Talk, side: Side) -> str:
