@@ -14,6 +14,7 @@ import threading
 from typing import Any
 
 from pypeer.main import PyPeer
+from textual.events import Paste
 from textual.pilot import Pilot
 from textual.widgets import RichLog
 
@@ -55,7 +56,8 @@ class Screens:
         while not self._app.screen.query_one(field).region:  # before it has its place, a click goes elsewhere
             await self._pilot.pause()
         await self._pilot.click(field)
-        await self._pilot.press(*text)
+        self._app.post_message(Paste(text))  # as a terminal tells it; quicker than key by key
+        await self._pilot.pause()
 
     def look(self) -> None:
         """Tell what is new on the screen."""

@@ -12,6 +12,7 @@ import contextlib
 import http
 import ipaddress
 from collections.abc import AsyncIterator, Callable, Coroutine
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -69,14 +70,14 @@ async def both_fail(board: Board, *more: str, tap_phrase: str = PHRASE) -> tuple
     return said[0], said[1]
 
 
-async def side_by_side(*cases: tuple[str, Coroutine[Any, Any, None]], at_once: int = 3) -> None:
+async def side_by_side(*cases: tuple[str, Callable[[], Coroutine[Any, Any, None]]], at_once: int = 3) -> None:
     """Run cases together, since most of their time is spent waiting; a failure says which case it was."""
     room = asyncio.Semaphore(at_once)
 
-    async def run(name: str, case: Coroutine[Any, Any, None]) -> None:
+    async def run(name: str, case: Callable[[], Coroutine[Any, Any, None]]) -> None:
         async with room:
             try:
-                await case
+                await case()
             except Exception as exc:
                 exc.add_note(f"case: {name}")
                 raise
@@ -179,7 +180,7 @@ A_CHANGED_MESSAGE = [
 
 
 async def test_a_changed_message() -> None:
-    await side_by_side(*((name, _a_changed_message(*case)) for *case, name in A_CHANGED_MESSAGE))
+    await side_by_side(*((name, partial(_a_changed_message, *case)) for *case, name in A_CHANGED_MESSAGE))
 
 
 async def _a_changed_message(kind: str, part: str, change: Callable[[bytes], bytes]) -> None:
@@ -445,7 +446,7 @@ GONE_AND_ERRORS_AT_EVERY_MOMENT = [
 
 async def test_gone_and_errors_at_every_moment() -> None:
     await side_by_side(
-        *((name, _gone_and_errors_at_every_moment(*case)) for *case, name in GONE_AND_ERRORS_AT_EVERY_MOMENT)
+        *((name, partial(_gone_and_errors_at_every_moment, *case)) for *case, name in GONE_AND_ERRORS_AT_EVERY_MOMENT)
     )
 
 
@@ -489,16 +490,12 @@ FLOODS_AND_NONSENSE = [
 ]
 
 
-async def test_floods_and_nonsense() -> None:
-    await side_by_side(*((name, _floods_and_nonsense(*case)) for *case, name in FLOODS_AND_NONSENSE))
-
-
 async def _floods_and_nonsense(texts: list[str | bytes], times: int, code: int) -> None:
     """4: the can goes on trying until its time is over, as with every switchboard in trouble."""
     async with Flooding.running(*texts, times=times) as board:
 
         async def suffer(command: str) -> None:
-            async with Can.started(command, PHRASE, *options(board, "--timeout", "1.2")) as can:
+            async with Can.started(command, PHRASE, *options(board, "--timeout", "4")) as can:
                 await can.event("waiting")
                 found = await can.ended()
                 assert found in (code, 4), can.report()
@@ -591,8 +588,12 @@ class Swallowing(Board):
             await super().on_body(seat, body)
 
 
-async def test_attacks_that_let_a_can_wait() -> None:
+async def test_floods_and_attacks_that_let_a_can_wait() -> None:
+    """Twenty seconds and more for some of them, so all of them at once."""
     async with asyncio.TaskGroup() as group:
+        group.create_task(
+            side_by_side(*((name, partial(_floods_and_nonsense, *case)) for *case, name in FLOODS_AND_NONSENSE))
+        )
         group.create_task(_swallowed_answer())
         group.create_task(_swallowed_flight())
         group.create_task(_no_switchboard(Misleading(302, {"Location": "ws://127.0.0.1:1/v1"})))

@@ -11,11 +11,12 @@ import click
 
 from tincan.apps.chat import ChatEvent, Closed
 from tincan.apps.conversation import Conversation, Reconnected, Reconnecting, StringConversation
+from tincan.cli.dialects import Mode, foreign_conversation
 from tincan.cli.lines import Lines, Terminal, first_line, piped
 from tincan.cli.logs import set_up_logging
 from tincan.cli.main import at_a_screen
-from tincan.cli.options import MeetingOptions, find_phrase, meeting_options
-from tincan.cli.output import JsonOutput, Output, TerminalOutput, route
+from tincan.cli.options import MeetingOptions, find_text, meeting_options
+from tincan.cli.output import Hint, JsonOutput, Output, TerminalOutput, route
 from tincan.cli.runner import run_async
 from tincan.errors import TinCanError, UsageError
 from tincan.link.dial import Connected
@@ -44,7 +45,7 @@ def attach_string(phrase: str | None, options: MeetingOptions) -> int:
 
     Without PHRASE one is made up and shown: tell it to the other one.
     """
-    return _chat(Side.ATTACH, find_phrase(phrase, options, first_line), options)
+    return _chat("attach", phrase, options)
 
 
 @click.command(epilog=_PHRASE_HELP)
@@ -55,32 +56,49 @@ def tap(phrase: str | None, options: MeetingOptions) -> int:
 
     Without PHRASE it is asked for.
     """
-    found = find_phrase(phrase, options, first_line)
-    if found is None and not _screens(options):
+    return _chat("tap", phrase, options)
+
+
+@click.command(epilog=_PHRASE_HELP)
+@click.argument("phrase", required=False)
+@meeting_options
+def talk(phrase: str | None, options: MeetingOptions) -> int:
+    """Talk with the classic tin-can (--classic, --static-link); in text, calls come with a later version.
+
+    Whoever comes first creates the string, the other one joins.
+    """
+    if not (options.foreign.classic or options.foreign.static_link):
+        raise UsageError("Calls come with a later version; for text use attach-string and tap, or talk --classic.")
+    return _chat("talk", phrase, options)
+
+
+def _chat(mode: Mode, argument: str | None, options: MeetingOptions) -> int:
+    # The argument of a static link is an offer; a phrase for it is given in the quiet ways.
+    text = argument if options.foreign.static_link else find_text(argument, options, first_line)
+    if _screens(options) and not options.foreign.static_link:
+        return _screen(mode, text, options)
+    if text is None and mode != "attach" and not options.foreign.static_link:
         if not _prompts(options):
-            raise UsageError("tap needs a phrase: give it as argument, by --phrase-file or in TIN_CAN_PHRASE.")
-        found = parse(input("Phrase: "))
-    return _chat(Side.TAP, found, options)
-
-
-def _chat(side: Side, phrase: Phrase | None, options: MeetingOptions) -> int:
-    if _screens(options):
-        from tincan.cli.screens import show_screens
-        from tincan.tui.seam import Request
-
-        if phrase is None and side is Side.TAP:
-            return show_screens(options, side)  # the form asks for it
-        return show_screens(options, Request(side, phrase.text if phrase is not None else None, name=options.name))
+            raise UsageError(f"{mode} needs a phrase: give it as argument, by --phrase-file or in TIN_CAN_PHRASE.")
+        text = input("Phrase: ")
     set_up_logging(options.verbose, options.log_file)
     if _prompts(options):
         terminal = Terminal("> ")
         output: Output = TerminalOutput(terminal.show, quiet=options.quiet)
         try:
-            return _run(_talk(side, phrase, options, output, Lines(terminal.lines)), output)
+            return _run(_talk(mode, text, options, output, Lines(terminal.lines)), output)
         finally:
             terminal.restore()
     output = JsonOutput(quiet=options.quiet) if options.json else Output(quiet=options.quiet)
-    return _run(_talk(side, phrase, options, output, Lines(piped)), output)
+    return _run(_talk(mode, text, options, output, Lines(piped)), output)
+
+
+def _screen(mode: Mode, text: str | None, options: MeetingOptions) -> int:
+    from tincan.cli.screens import show_screens, wanted
+
+    if text is None and mode == "tap":
+        return show_screens(options, Side.TAP)  # the form asks for it
+    return show_screens(options, wanted(mode, text, options))
 
 
 def _prompts(options: MeetingOptions) -> bool:
@@ -101,13 +119,13 @@ def _run(talk: Coroutine[Any, Any, int], output: Output) -> int:
         raise
 
 
-async def _talk(side: Side, phrase: Phrase | None, options: MeetingOptions, output: Output, lines: Lines) -> int:
-    if phrase is not None:
-        _advise(phrase, output)
-    tell = route(output, lambda event: _hint(side, event, phrase), counting_from_arrival=side is Side.ATTACH)
-    if not _prompts(options):
-        lines.start()  # a person is asked only once there is somebody to talk to
-    async with StringConversation(side, phrase, options.settings, name=options.name) as conversation:
+async def _talk(mode: Mode, text: str | None, options: MeetingOptions, output: Output, lines: Lines) -> int:
+    early = not _prompts(options) or (options.foreign.static_link and options.foreign.file is None)
+    if early:
+        lines.start()  # a person is asked only once there is somebody to talk to, or an answer to paste
+    conversation, hint = _conversation(mode, text, options, output, lines)
+    tell = route(output, hint, counting_from_arrival=mode == "attach")
+    async with conversation:
         tasks = [asyncio.create_task(_watch_path(conversation, output))]
         try:
             async for event in conversation.events():
@@ -120,6 +138,7 @@ async def _talk(side: Side, phrase: Phrase | None, options: MeetingOptions, outp
                     if isinstance(event, Connected):
                         if _prompts(options):
                             output.note("Type a message and Enter. Ctrl-D or /quit leaves.")
+                        if not early:
                             lines.start()
                         tasks.append(asyncio.create_task(_speak(conversation, output, lines)))
         finally:
@@ -127,6 +146,20 @@ async def _talk(side: Side, phrase: Phrase | None, options: MeetingOptions, outp
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
     return 0
+
+
+def _conversation(
+    mode: Mode, text: str | None, options: MeetingOptions, output: Output, lines: Lines
+) -> tuple[Conversation, Hint]:
+    if options.foreign:
+        conversation = foreign_conversation(mode, text, options, output, lines)
+        return conversation, lambda event: "Waiting for the other side ..."
+    phrase = parse(text) if text is not None else None
+    if phrase is not None:
+        _advise(phrase, output)
+    side = Side.TAP if mode == "tap" else Side.ATTACH
+    ours = StringConversation(side, phrase, options.settings, name=options.name)
+    return ours, lambda event: _hint(side, event, phrase)
 
 
 async def _speak(conversation: Conversation, output: Output, lines: Lines) -> None:

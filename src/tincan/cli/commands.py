@@ -21,6 +21,7 @@ class Command:
 COMMANDS = (
     Command("attach-string", "[PHRASE]", "create a string and wait; text chat", "tincan.cli.chat:attach_string"),
     Command("tap", "[PHRASE]", "join it", "tincan.cli.chat:tap"),
+    Command("talk", "[PHRASE]", "talk with the classic tin-can", "tincan.cli.chat:talk"),
     Command("switchboard", "", "run a switchboard, where cans meet", "tincan.cli.switchboard:switchboard"),
     Command("doctor", "[PLACE]", "what this machine and network can do", "tincan.cli.doctor:doctor"),
     Command("config", "", "show each setting and where it came from", "tincan.cli.config:config"),

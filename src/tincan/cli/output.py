@@ -31,6 +31,10 @@ PATHS = {
 }
 
 
+Hint = Callable[[Waiting], str]
+"""Says what to tell a person who waits."""
+
+
 class Output:
     """For pipes: messages on stdout, exactly their text, and everything for people on stderr."""
 
@@ -181,7 +185,7 @@ class JsonOutput(Output):
         self._line(json.dumps({"event": event, **fields}))
 
 
-def route(output: Output, hint: Callable[[Waiting], str], *, counting_from_arrival: bool) -> Tell:
+def route(output: Output, hint: Hint, *, counting_from_arrival: bool) -> Tell:
     """Return what `tie_string` tells its events to.
 
     How long connecting took counts from the start of the process; for a can

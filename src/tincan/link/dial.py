@@ -15,7 +15,7 @@ import logging
 import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from tincan.errors import PeerRefused, PlaceUnreachable, ProtocolError, TinCanError, UsageError
 from tincan.link.interface import Link
@@ -280,11 +280,11 @@ class _Dial:
             await asyncio.wait([hearing, connecting], return_when=asyncio.FIRST_COMPLETED)
             if hearing.done() and not connecting.done():
                 hearing.result()
-            await connecting
+            await asyncio.wait([connecting])  # not awaited itself, which would pass a cancellation on to it alone
+            connecting.result()
         finally:
             # Before the link is closed: a cancelled dial must not end as a failed one.
-            hearing.cancel()
-            connecting.cancel()
+            await _stopped(hearing, connecting)
         return link
 
     async def _hear_candidates(self, line: Line, link: WebRtcLink, remote: Description) -> None:
@@ -319,3 +319,11 @@ class _Dial:
         with contextlib.suppress(MailboxClosed, MailboxReset):
             while True:
                 await line.receive()
+
+
+async def _stopped(*tasks: asyncio.Task[Any]) -> None:
+    """Cancel tasks until they have ended: `asyncio.wait_for` before Python 3.12, in aiortc, may miss it once."""
+    while pending := [task for task in tasks if not task.done()]:
+        for task in pending:
+            task.cancel()
+        await asyncio.wait(pending, timeout=0.1)

@@ -7,7 +7,7 @@ import contextlib
 import os
 import signal
 from collections.abc import Iterable
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar
 
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
@@ -28,9 +28,6 @@ from tincan.tui.slash import summary
 from tincan.tui.talk import Phase
 from tincan.tui.themes import DARK, LIGHT
 from tincan.tui.words import not_arrived
-
-GOODBYE: Final = 3.0
-"""Seconds that getting everything delivered and saying goodbye may take when the user leaves."""
 
 
 class TinCanApp(App[Outcome]):
@@ -70,7 +67,9 @@ class TinCanApp(App[Outcome]):
         self._services = services
         self._opening = opening
         self._user = services.name
-        self._controller: Controller | None = None
+        self.controller: Controller | None = None
+        """What runs the latest conversation."""
+
         self._leaving = False
         for theme in (DARK, LIGHT):
             self.register_theme(theme)
@@ -121,16 +120,16 @@ class TinCanApp(App[Outcome]):
             self._leave(interrupted=True)
 
     def _begin(self, request: Request) -> None:
-        self._controller = Controller(self._services.make_conversation, request, self._services.now)
-        self.run_worker(self._controller.run(), name="conversation")
-        self.push_screen(WaitingScreen(self._controller), self._waited)
+        self.controller = Controller(self._services.make_conversation, request, self._services.now)
+        self.run_worker(self.controller.run(), name="conversation")
+        self.push_screen(WaitingScreen(self.controller), self._waited)
 
     def _waited(self, connected: bool | None) -> None:
-        if self._controller is None:
+        if self.controller is None:
             return
-        ending = self._controller.talk.ending
+        ending = self.controller.talk.ending
         if connected:
-            self.push_screen(MessagingScreen(self._controller))
+            self.push_screen(MessagingScreen(self.controller))
         elif isinstance(self._opening, Request):
             self._leave(interrupted=ending is None or ending.error is None)
         elif isinstance(self.screen, FormScreen) and ending is not None and ending.error is not None:
@@ -140,12 +139,12 @@ class TinCanApp(App[Outcome]):
         """Leave the conversation: back to the start, or out if that is what was opened for."""
         if self._opening is not None:
             self._leave()
-        elif self._controller is not None:
-            self.run_worker(self._back_to_start(self._controller), name="goodbye")
+        elif self.controller is not None:
+            self.run_worker(self._back_to_start(self.controller), name="goodbye")
 
     async def _back_to_start(self, controller: Controller) -> None:
         over = controller.talk.phase is Phase.OVER
-        await controller.leave(GOODBYE)
+        await controller.leave(self._services.goodbye)
         self._user = controller.talk.own_name
         while not isinstance(self.screen, StartScreen):
             self.pop_screen()
@@ -183,10 +182,10 @@ class TinCanApp(App[Outcome]):
         self.run_worker(self._depart(interrupted), name="goodbye")
 
     async def _depart(self, interrupted: bool) -> None:
-        controller = self._controller
+        controller = self.controller
         if controller is not None:
             over = controller.talk.phase is Phase.OVER
-            await controller.leave(GOODBYE)
+            await controller.leave(self._services.goodbye)
             if self._opening is not None:
                 self.exit(_outcome(controller, over, interrupted))
                 return
@@ -200,8 +199,8 @@ class TinCanApp(App[Outcome]):
             self.pop_screen()
             return
         sections = keys_of(self.screen, self)
-        if isinstance(self.screen, MessagingScreen) and self._controller is not None:
-            sections.append(("Commands", summary(self._controller.commands)))
+        if isinstance(self.screen, MessagingScreen) and self.controller is not None:
+            sections.append(("Commands", summary(self.controller.commands)))
         self.push_screen(KeysScreen(sections))
 
     def action_toggle_theme(self) -> None:

@@ -51,7 +51,7 @@ class Controller:
         self.talk = Talk(own_name=request.name)
         self.commands = commands
         self._make = make
-        self._now = now
+        self.now = now
         self._conversation: Conversation | None = None
         self._listener: MessagePump | None = None
         self._seen = asyncio.Event()
@@ -96,9 +96,9 @@ class Controller:
                     self._conversation = conversation
                     await self._hold(conversation)
         except TinCanError as exc:
-            self.talk.fail(exc, self._now())
+            self.talk.fail(exc, self.now())
         finally:
-            self.talk.stop(self._now())  # unless the end is told already
+            self.talk.stop(self.now())  # unless the end is told already
             self._ended.set()
             self._changed()
 
@@ -111,7 +111,7 @@ class Controller:
             ]
             try:
                 async for event in conversation.events():
-                    self.talk.take(event, self._now())
+                    self.talk.take(event, self.now())
                     self._changed()
                     if isinstance(event, MessageReceived):
                         await self._seen.wait()
@@ -126,9 +126,9 @@ class Controller:
             try:
                 self.talk.sent(key, await conversation.send(text, action))
             except UsageError as exc:
-                self.talk.not_sent(key, str(exc), self._now())
+                self.talk.not_sent(key, str(exc), self.now())
             except ChannelClosed:
-                self.talk.not_sent(key, "", self._now())
+                self.talk.not_sent(key, "", self.now())
             finally:
                 self._outbox.task_done()
             self._changed()
@@ -143,7 +143,7 @@ class Controller:
     async def _watch_path(self, conversation: Conversation) -> None:
         while True:
             status = conversation.status
-            if status is not None and self.talk.route(status, self._now()):
+            if status is not None and self.talk.route(status, self.now()):
                 self._changed()
             await asyncio.sleep(PATH_INTERVAL)
 
@@ -158,14 +158,14 @@ class Controller:
     def say(self, text: str, action: bool = False) -> None:
         """See `Scene.say`."""
         if self.talk.phase in (Phase.TALKING, Phase.RECONNECTING):
-            self._outbox.put_nowait((self.talk.say(text, action, self._now()), text, action))
+            self._outbox.put_nowait((self.talk.say(text, action, self.now()), text, action))
         else:
-            self.talk.note("Not sent: there is no string.", self._now())
+            self.talk.note("Not sent: there is no string.", self.now())
         self._changed()
 
     def note(self, text: str) -> None:
         """See `Scene.note`."""
-        self.talk.note(text, self._now())
+        self.talk.note(text, self.now())
         self._changed()
 
     def rename(self, name: str) -> None:

@@ -25,6 +25,7 @@ class Dialect(enum.Enum):
 
     NATIVE = "tin-can"
     PYPEER = "pypeer"
+    CLASSIC = "classic tin-can"
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,9 @@ class Request:
     dialect: Dialect = Dialect.NATIVE
     name: str = ""
     """How the peer sees the user."""
+
+    mode: str = ""
+    """The command that a classic tin-can would have been given (`Dialect.CLASSIC`)."""
 
 
 MakeConversation = Callable[[Request], Conversation]
@@ -61,6 +65,8 @@ class Services:
 
     name: str = ""
     now: Callable[[], datetime] = datetime.now
+    goodbye: float = 3.0
+    """Seconds that getting everything delivered and saying goodbye may take when the user leaves."""
 
 
 Opening = Request | Side | None

@@ -21,7 +21,7 @@ from tincan.apps.chat.events import (
     PeerTyping,
 )
 from tincan.apps.conversation import ConversationEvent, Reconnected, Reconnecting
-from tincan.apps.text import visible
+from tincan.apps.text import visible, visible_name
 from tincan.errors import TinCanError
 from tincan.link.dial import Connected
 from tincan.link.interface import CloseReason, LinkStatus
@@ -223,8 +223,8 @@ class Talk:
     def _chat(self, event: ConversationEvent, now: datetime) -> None:
         match event:
             case PeerHello():
-                self.peer, self.agent = event.name, event.agent
-                self.note(f"{event.name} is here.", now)
+                self.peer, self.agent = visible_name(event.name), visible_name(event.agent)
+                self.note(f"{self.peer} is here.", now)
             case MessageReceived():
                 self.typing = False
                 self._add(Kind.PEER, self.peer or "peer", event.text, now, event.action)

@@ -111,9 +111,10 @@ async def seated(
     size: tuple[int, int] = (80, 24),
     dialects: tuple[Dialect, ...] = (Dialect.NATIVE,),
     examine: Callable[[Callable[[Finding], None]], Awaitable[Verdict]] = healthy,
+    goodbye: float = PATIENCE,
 ) -> AsyncIterator[Seat]:
     """Sit somebody down at a terminal with the screens open."""
-    services = Services(make, examine, dialects=dialects, name=name, now=lambda: NOON)
+    services = Services(make, examine, dialects=dialects, name=name, now=lambda: NOON, goodbye=goodbye)
     app = TinCanApp(services, opening)
     async with app.run_test(size=size) as pilot:
         yield Seat(app, pilot)

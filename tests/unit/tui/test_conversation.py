@@ -53,7 +53,7 @@ async def test_from_the_start_screen_to_the_goodbye() -> None:
 
 async def test_ticks_say_how_far_a_message_has_come() -> None:
     exchange = Exchange()
-    async with talking(exchange) as (ada, bob):
+    async with talking(exchange, goodbye=0.1) as (ada, bob):
         held: list[bytes] = []
         link = exchange.all[1].link
         assert link is not None
@@ -146,7 +146,7 @@ async def test_messages_that_were_lost_are_told_at_the_end() -> None:
         await ada.type("two")
         await ada.until(lambda: ada.screen().count(" ✓") == 2)
         theirs.vanish()
-        await ada.sees("2 messages of yours did not arrive for sure.")
+        await ada.sees("2 messages of yours")
         assert sum(line.endswith("?") for line in ada.lines()) == 2
 
 

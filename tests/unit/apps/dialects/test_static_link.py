@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 from collections.abc import AsyncIterator
 
 import pytest
@@ -184,6 +185,19 @@ async def test_wrong_answers_are_told_and_asked_for_again() -> None:
         assert len(complaints) == len(expected)
         for complaint, words in zip(complaints, expected.values(), strict=True):
             assert words in complaint
+
+
+async def test_an_answer_whose_seal_was_altered_is_not_used() -> None:
+    pair = StaticPair()
+
+    def alter(text: str) -> str:
+        if "#a=" not in text:
+            return text
+        found = static_url.read_pasted(unpack(text), Kind.ANSWER)
+        return static_url.url(dataclasses.replace(found, sealed=not found.sealed))
+
+    async with pair.tied(carry=alter):
+        assert "One side gave a phrase" in (await pair.a.see(AnswerUnusable)).text
 
 
 async def test_nobody_pastes_nonsense_for_ever() -> None:
