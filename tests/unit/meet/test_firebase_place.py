@@ -6,22 +6,20 @@ import asyncio
 import contextlib
 import json
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 
 import pytest
 from aiohttp import web
 
 from tincan.errors import PlaceUnreachable, UsageError
 from tincan.meet.events import MeetEvent, PlaceReady, PlaceTrouble
-from tincan.meet.firebase import MAX_EVENT
 from tincan.meet.places.firebase import FirebaseRoom
 from tincan.meet.places.http import base_url
+from unit.meet.databases import Handler, answering, cuts, floods, hangs, passed_on, server
 from unit.switchboard.wire import switchboard
 
 PATIENCE = 5.0
 VALUE = {"payload": "token", "timestamp": 1_700_000_000_000}
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @pytest.fixture(autouse=True)
@@ -29,20 +27,6 @@ def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
-
-
-@contextlib.asynccontextmanager
-async def server(handler: Handler) -> AsyncIterator[str]:
-    """An HTTP server that does this with every request."""
-    runner = web.ServerRunner(web.Server(handler), shutdown_timeout=0.1)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    try:
-        host, port = runner.addresses[0][:2]
-        yield f"http://{host}:{port}"
-    finally:
-        await runner.cleanup()
 
 
 class Told(list[MeetEvent]):
@@ -97,13 +81,6 @@ async def test_a_room_at_our_switchboard() -> None:
         assert set(told) == {PlaceReady(made.name)}
 
 
-def answering(status: int, body: str = "", **headers: str) -> Handler:
-    async def answer(request: web.Request) -> web.Response:
-        return web.Response(status=status, text=body, headers=headers)
-
-    return answer
-
-
 FINAL = [
     (answering(401, '{"error":"Permission denied"}'), "rules"),
     (answering(403), "rules"),
@@ -126,27 +103,6 @@ async def test_what_is_final(handler: Handler, text: str) -> None:
             await made.delete()
         assert str(caught.value).startswith(f"The database {made.name} ")
         assert not told
-
-
-async def hangs(request: web.Request) -> web.StreamResponse:
-    await asyncio.Event().wait()
-    raise AssertionError
-
-
-async def cuts(request: web.Request) -> web.StreamResponse:
-    assert request.transport is not None
-    request.transport.abort()
-    return web.Response()
-
-
-async def floods(request: web.Request) -> web.StreamResponse:
-    stream = "event-stream" in request.headers["Accept"]
-    response = web.StreamResponse(headers={"Content-Type": "text/event-stream" if stream else "application/json"})
-    await response.prepare(request)
-    with contextlib.suppress(ConnectionError):
-        while True:
-            await response.write(b'data: "' + b"x" * MAX_EVENT)
-    return response
 
 
 PASSING = [
@@ -186,25 +142,6 @@ async def test_what_may_pass(handler: Handler, text: str) -> None:
             assert told[-1] == PlaceReady(made.name)
             if handler is not cuts:  # aiohttp itself asks once more then
                 assert await told.trouble()
-
-
-async def passed_on(good: str, request: web.Request) -> web.StreamResponse:
-    """Be a proxy for one request."""
-    import aiohttp
-
-    data = await request.read()
-    async with (
-        aiohttp.ClientSession() as session,
-        session.request(
-            request.method, good + request.path, data=data or None, headers={"Accept": request.headers["Accept"]}
-        ) as answer,
-    ):
-        response = web.StreamResponse(status=answer.status, headers={"Content-Type": answer.headers["Content-Type"]})
-        await response.prepare(request)
-        with contextlib.suppress(ConnectionError):
-            async for chunk in answer.content.iter_any():
-                await response.write(chunk)
-        return response
 
 
 async def test_a_server_that_hangs_is_told_of_and_left(monkeypatch: pytest.MonkeyPatch) -> None:

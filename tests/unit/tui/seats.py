@@ -88,6 +88,10 @@ class Seat:
         """Wait until the screen does not show this any more."""
         await self.until(lambda: text not in self.screen())
 
+    async def focuses(self, widget: str) -> None:
+        """Wait until the keys go to this widget."""
+        await self.until(lambda: self.app.focused is not None and self.app.focused.id == widget)
+
     async def left(self) -> Outcome:
         """Wait until the screens are left."""
         await self.until(lambda: self.app.return_value is not None)

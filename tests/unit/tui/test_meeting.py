@@ -143,7 +143,7 @@ async def test_rooms_of_another_dialect() -> None:
         await ada.press("shift+tab", "right", "space")
         await ada.sees("Password", "Room", "leave it empty, and a room is made")
         await ada.press("tab", "tab")
-        await ada.until(lambda: ada.app.focused is not None and ada.app.focused.id == "password-field")
+        await ada.focuses("password-field")
         await ada.press(*"secret")
         await ada.sees("••••••")
         assert "secret" not in ada.screen()

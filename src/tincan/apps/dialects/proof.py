@@ -12,6 +12,10 @@ them, so a link stands, but to whom is not known. Two ways to know:
   place of ``tls-exporter``, which the WebRTC stack does not give us. A wrong
   phrase, or somebody in the middle, has one guess; then the offer is dead;
 * **no phrase**: `tincan.apps.dialects.word_pair`, which the users compare.
+
+In either the offering side speaks first, so two sides of which one has a
+phrase, because somebody altered what the URLs say of it, do not wait for each
+other.
 """
 
 from __future__ import annotations

@@ -1,28 +1,30 @@
 """Two words on both screens that agree only if nobody is in the middle. Pure.
 
 The construction is the numeric comparison of Bluetooth's Secure Simple
-Pairing (Core Specification 5.4, volume 2, part H, section 7.2.1; the protocol
-MA-DH of Laur and Nyberg, CANS 2006), with the fingerprints of both DTLS
-certificates in the place of the public keys. ZRTP's hash commitment
-(RFC 6189 section 4.4.1) is of the same kind. Over the encrypted channel::
+Pairing (Core Specification 5.4, volume 2, part H, section 7.2.1), with the
+fingerprints of both DTLS certificates in the place of the public keys; its
+three messages are those of Laur and Nyberg, "Efficient mutual data
+authentication using manually authenticated strings" (CANS 2006), which has
+the proof. ZRTP's hash commitment (RFC 6189 section 4.4.1) is of the same kind.
+Over the encrypted channel::
 
-    answering side                                  offering side
-      commit(HMAC-SHA-256(Na; label, Fo, Fa))  ----------->
-                                               <-----------   nonce(No)
-      reveal(Na)                               ----------->   checks the commitment
+    offering side                                   answering side
+      commit(HMAC-SHA-256(No; label, Fo, Fa))  ----------->
+                                               <-----------   nonce(Na)
+      reveal(No)                               ----------->   checks the commitment
 
-    words = HKDF-SHA-256(key material Na | No, info label, Fo, Fa), 16 bytes, modulo 1,296 squared
+    words = HKDF-SHA-256(key material No | Na, info label, Fo, Fa), 16 bytes, modulo 1,296 squared
 
 Na and No are 32 random bytes, Fo and Fa the certificates' SHA-256 as each
 side sees them: its own, and the one that DTLS checked the other's against.
 
 Somebody who replaced both descriptions has two links with fingerprints of his
 own, and must choose his nonce on each before he learns the honest one: the
-answering side's is hidden by its commitment until he has sent his, and his
-own commitment binds him before the offering side's is sent. So the two pairs
-are independent, and equal once in 1,679,616 tries, each of which the users
-would see. HMAC under a key of fixed length hides (it is pseudorandom) and
-binds (SHA-256 is collision resistant).
+offering side's is hidden by its commitment until he has sent his, and his own
+commitment binds him before the answering side's is sent. So the two pairs are
+independent, and equal once in 1,679,616 tries, each of which the users would
+see. HMAC under a key of fixed length hides (it is pseudorandom) and binds
+(SHA-256 is collision resistant).
 """
 
 from __future__ import annotations
@@ -49,13 +51,13 @@ _CHEATED: Final = (
 
 
 class Commit(msgspec.Struct, frozen=True, tag="commit", tag_field="kind"):
-    """The answering side is bound to a nonce that it does not show yet."""
+    """The offering side is bound to a nonce that it does not show yet."""
 
     commitment: _Bytes
 
 
 class Nonce(msgspec.Struct, frozen=True, tag="nonce", tag_field="kind"):
-    """The offering side's nonce."""
+    """The answering side's nonce."""
 
     nonce: _Bytes
 
@@ -88,7 +90,7 @@ class WordPair:
         self._commitment: bytes | None = None
         self._over = False
         self._out: list[bytes] = []
-        if not offers:
+        if offers:
             self._out.append(_encoder.encode(Commit(commitment_to(nonce, self._bound))))
 
     def data_to_send(self) -> list[bytes]:
@@ -103,10 +105,10 @@ class WordPair:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             frame = None
         match frame:
-            case Commit() if self._offers and self._commitment is None and not self._over:
+            case Commit() if not self._offers and self._commitment is None and not self._over:
                 self._commitment = frame.commitment
                 self._out.append(_encoder.encode(Nonce(self._nonce)))
-            case Nonce() if not self._offers and not self._over:
+            case Nonce() if self._offers and not self._over:
                 self._over = True
                 self._out.append(_encoder.encode(Reveal(self._nonce)))
                 self.pair = word_pair(self._nonce, frame.nonce, self._bound)
@@ -121,13 +123,13 @@ class WordPair:
 
 
 def commitment_to(nonce: bytes, bound: bytes) -> bytes:
-    """Return what binds the answering side to its nonce."""
+    """Return what binds the offering side to its nonce."""
     return hmac.digest(nonce, bound, "sha256")
 
 
-def word_pair(answering: bytes, offering: bytes, bound: bytes) -> str:
+def word_pair(offering: bytes, answering: bytes, bound: bytes) -> str:
     """Return the two words for two nonces, such as ``guitar banana``."""
     # 128 bits modulo 1,296 squared: no pair is likelier than another by more than 2**-107.
-    number = int.from_bytes(HKDF(SHA256(), 16, salt=None, info=bound).derive(answering + offering), "big")
+    number = int.from_bytes(HKDF(SHA256(), 16, salt=None, info=bound).derive(offering + answering), "big")
     count = len(words())
     return f"{words()[number // count % count]} {words()[number % count]}"

@@ -126,9 +126,9 @@ async def test_who_sits_in_the_middle_makes_the_words_differ() -> None:
 @pytest.mark.parametrize("phrase", [None, PHRASE], ids=["words", "phrase"])
 async def test_who_passes_the_proof_on_is_refused(phrase: object) -> None:
     pair, middle = StaticPair(), Middle()
-    async with middle.replace(pair, phrase=phrase) as (a, _):
+    async with middle.replace(pair, phrase=phrase) as (_, b):
         passing = asyncio.create_task(middle.pass_on())
-        assert (await a.fails(AuthenticationFailed)).exit_code == 5
+        assert (await b.fails(AuthenticationFailed)).exit_code == 5
         passing.cancel()
         await asyncio.gather(passing, return_exceptions=True)
 

@@ -42,22 +42,22 @@ def test_both_see_the_same_pair() -> None:
 def test_it_is_computed_as_documented() -> None:
     """HKDF (RFC 5869) by hand, and the commitment as an HMAC."""
     info = LABEL + FO + FA
-    key = hmac.digest(b"\0" * 32, NA + NO, "sha256")
+    key = hmac.digest(b"\0" * 32, NO + NA, "sha256")
     number = int.from_bytes(hmac.digest(key, info + b"\x01", "sha256")[:16], "big") % 1296**2
     expected = f"{words()[number // 1296]} {words()[number % 1296]}"
     a, b = side(offers=True), side(offers=False)
-    [commit] = b.data_to_send()
+    [commit] = a.data_to_send()
     assert msgspec.msgpack.decode(commit) == {
         "kind": "commit",
-        "commitment": hmac.new(NA, info, hashlib.sha256).digest(),
+        "commitment": hmac.new(NO, info, hashlib.sha256).digest(),
     }
-    a.receive(commit)
-    [nonce] = a.data_to_send()
-    assert msgspec.msgpack.decode(nonce) == {"kind": "nonce", "nonce": NO}
-    b.receive(nonce)
-    [reveal] = b.data_to_send()
-    assert msgspec.msgpack.decode(reveal) == {"kind": "reveal", "nonce": NA}
-    a.receive(reveal)
+    b.receive(commit)
+    [nonce] = b.data_to_send()
+    assert msgspec.msgpack.decode(nonce) == {"kind": "nonce", "nonce": NA}
+    a.receive(nonce)
+    [reveal] = a.data_to_send()
+    assert msgspec.msgpack.decode(reveal) == {"kind": "reveal", "nonce": NO}
+    b.receive(reveal)
     assert a.pair == b.pair == expected
 
 
@@ -74,17 +74,17 @@ def test_pairs_are_spread_evenly() -> None:
 
 def test_a_nonce_that_is_not_the_committed_one_is_refused() -> None:
     a, b = side(offers=True), side(offers=False)
-    a.receive(b.data_to_send()[0])
+    b.receive(a.data_to_send()[0])
     with pytest.raises(AuthenticationFailed) as caught:
-        a.receive(msgspec.msgpack.encode(Reveal(b"3" * 32)))
+        b.receive(msgspec.msgpack.encode(Reveal(b"3" * 32)))
     assert caught.value.exit_code == 5
-    assert a.pair is None
+    assert b.pair is None
     with pytest.raises(AuthenticationFailed):
-        a.receive(msgspec.msgpack.encode(Reveal(NA)))  # no second try
+        b.receive(msgspec.msgpack.encode(Reveal(NO)))  # no second try
 
 
 def test_a_commitment_made_for_other_certificates_is_refused() -> None:
-    a, b = side(offers=True), side(offers=False, offering=FM)
+    a, b = side(offers=True, answering=FM), side(offers=False)
     with pytest.raises(AuthenticationFailed):
         run(a, b)
 
@@ -92,10 +92,10 @@ def test_a_commitment_made_for_other_certificates_is_refused() -> None:
 def test_the_nonces_do_not_help_who_sits_in_the_middle() -> None:
     """He runs both comparisons with the honest nonces passed through, which the commitment does not let him."""
     a, b = side(offers=True, answering=FM), side(offers=False, offering=FM)
-    a.receive(b.data_to_send()[0])
     b.receive(a.data_to_send()[0])
+    a.receive(b.data_to_send()[0])
     with pytest.raises(AuthenticationFailed):
-        a.receive(b.data_to_send()[0])
+        b.receive(a.data_to_send()[0])
 
 
 def test_with_nonces_of_his_own_the_pairs_differ() -> None:
@@ -113,7 +113,7 @@ def test_with_nonces_of_his_own_the_pairs_differ() -> None:
     [
         b"",
         b"\xff",
-        msgspec.msgpack.encode(Reveal(NA)),
+        msgspec.msgpack.encode(Reveal(NO)),
         msgspec.msgpack.encode({"kind": "nonce", "nonce": b"short"}),
         msgspec.msgpack.encode({"kind": "share", "version": 1, "share": NA}),
     ],
@@ -124,9 +124,9 @@ def test_what_may_not_come_now_ends_it(offers: bool, message: bytes) -> None:
         core.receive(message)
 
 
-@pytest.mark.parametrize("twice", [Commit(NA), Nonce(NO)])
+@pytest.mark.parametrize("twice", [Commit(NO), Nonce(NA)])
 def test_nothing_is_taken_twice(twice: Commit | Nonce) -> None:
-    core = side(offers=isinstance(twice, Commit))
+    core = side(offers=isinstance(twice, Nonce))
     core.receive(msgspec.msgpack.encode(twice))
     with pytest.raises(AuthenticationFailed):
         core.receive(msgspec.msgpack.encode(twice))

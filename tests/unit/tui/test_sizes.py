@@ -1,0 +1,97 @@
+"""Small windows, no colours, other terminals: nothing is cut so that it cannot be used."""
+
+from __future__ import annotations
+
+import pytest
+
+from tincan.meet.mailbox import Side
+from tincan.tui.app import TinCanApp
+from tincan.tui.seam import Dialect, Request, Services
+from unit.tui.memory import PHRASE, Exchange
+from unit.tui.seats import NOON, healthy, seated
+from unit.tui.test_conversation import talking
+
+SIZES = [(80, 24), (60, 20)]
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_every_screen_fits(size: tuple[int, int]) -> None:
+    exchange = Exchange()
+    async with seated(exchange.make, size=size, dialects=tuple(Dialect)) as ada:
+        await ada.sees("Two cans, one string.", "h  Host", "j  Join", "d  Doctor", "q  Quit")
+        await ada.press("j")
+        await ada.sees("Speaks", "Phrase", "f1 Help")
+        await ada.press("enter")
+        await ada.sees("Type what the other one tells you.", "Join")
+        await ada.press("escape")
+        await ada.sees("Two cans")
+        await ada.press("d")
+        await ada.sees("Doctor", "192.0.2.7", "esc Back")
+        await ada.press(*["down"] * 12)
+        await ada.sees("Two cans can meet and be connected here.")
+        await ada.press("escape")
+        await ada.sees("h  Host")
+        await ada.press("h")
+        await ada.sees("Make the string")
+        await ada.press("enter")
+        await ada.sees(PHRASE, f"tin-can tap {PHRASE}", "Waiting for the other can ...", "c Copy", "esc Cancel")
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_the_conversation_fits(size: tuple[int, int]) -> None:
+    async with talking(size=size) as (ada, bob):
+        await bob.type("word " * 40 + "end")
+        await ada.sees("end", "Bob", "12:01", "23 ms", "Write a message", "⏎ Send", "f1 Help")
+        assert all(len(line) <= size[0] for line in ada.lines())
+        await ada.press("f1")
+        await ada.sees("On this screen", "Esc closes")
+        await ada.press(*["pagedown"] * 4)
+        await ada.sees("/quit")
+        await ada.press("escape")
+        await ada.sees_no("Esc closes")
+
+
+async def test_the_window_may_change_its_size() -> None:
+    async with talking() as (ada, bob):
+        for number in range(30):
+            await bob.type(f"this is number {number}, and it has some words to be wrapped in a narrow window")
+        await ada.sees("number 29")
+        await ada.pilot.resize_terminal(50, 15)
+        await ada.sees("number 29")
+        await ada.pilot.resize_terminal(100, 40)
+        await ada.sees("number 29", "number 20")
+
+
+async def test_no_colour_is_used_where_none_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    async with seated(Exchange().make, Request(Side.ATTACH, PHRASE)) as ada:
+        await ada.sees(PHRASE)
+        segments = [segment for y in range(24) for segment in ada.row(y)]
+        colours = {colour.name for s in segments if s.style for colour in (s.style.color, s.style.bgcolor) if colour}
+        assert colours <= {"default"}
+
+
+async def test_every_binding_has_an_id_and_a_description() -> None:
+    app = TinCanApp(Services(Exchange().make, healthy, now=lambda: NOON))
+    async with app.run_test() as pilot:
+        for keys in ("", "h", "escape", "d", "escape", "f1"):
+            await pilot.press(*keys.split())
+            await pilot.pause()
+            for node, binding, _, _ in app.screen.active_bindings.values():
+                if type(node).__module__.startswith("tincan"):
+                    assert binding.id or binding.system or binding.action == "command_palette", binding
+                    assert binding.description, binding
+
+
+async def test_the_theme_is_switched_and_the_palette_runs_actions() -> None:
+    async with seated(Exchange().make) as ada:
+        await ada.sees("Two cans")
+        assert ada.app.theme == "tin-can-dark"
+        await ada.press("ctrl+t")
+        await ada.until(lambda: ada.app.theme == "tin-can-light")
+        await ada.press("ctrl+p")
+        await ada.sees("Search for commands")
+        await ada.press(*"dark or light")
+        await ada.sees("Theme (^t)")
+        await ada.press("down", "enter")
+        await ada.until(lambda: ada.app.theme == "tin-can-dark")

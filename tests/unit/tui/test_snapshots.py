@@ -1,0 +1,159 @@
+"""Every screen, in both themes, as the picture in docs/screens.
+
+After a change that is meant: UPDATE_SCREENS=1 pytest tests/unit/tui/test_snapshots.py, and look at the pictures.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from tincan.meet.events import PlaceReady, PlaceTrouble, Waiting
+from tincan.meet.mailbox import Side
+from tincan.meet.phrase import parse
+from tincan.tui.seam import Dialect, Request
+from tincan.tui.talk import Phase
+from unit.tui.memory import PHRASE, Exchange
+from unit.tui.seats import Seat, seated
+from unit.tui.test_conversation import talking
+
+PICTURES = Path(__file__).parents[3] / "docs" / "screens"
+_FONTS = re.compile(r"\s*@font-face \{.*?\}", re.DOTALL)
+_PREFIX = re.compile(r"terminal-\d+")
+
+
+async def compare(seat: Seat, name: str) -> None:
+    """Compare what the seat shows with the pictures of this name, in both themes."""
+    for theme in ("dark", "light"):
+        seat.app.theme = f"tin-can-{theme}"
+        seat.still()
+        await seat.pilot.pause()
+        picture = PICTURES / f"{name}-{theme}.svg"
+        shown = normal(seat.app.export_screenshot())
+        if os.environ.get("UPDATE_SCREENS"):
+            PICTURES.mkdir(exist_ok=True)
+            picture.write_text(shown, encoding="utf-8")
+        assert picture.exists(), f"{picture.name} is missing; see the head of this file"
+        assert shown == picture.read_text(encoding="utf-8"), f"{picture.name} differs; see the head of this file"
+
+
+def normal(svg: str) -> str:
+    """Without the number that depends on everything, and without fonts from elsewhere."""
+    svg = _FONTS.sub("", _PREFIX.sub("terminal", svg)).replace("Fira Code", "DejaVu Sans Mono")
+    return "\n".join(line.rstrip() for line in svg.splitlines()) + "\n"
+
+
+async def test_start() -> None:
+    async with seated(Exchange().make) as ada:
+        await ada.sees("Two cans, one string.")
+        await compare(ada, "start")
+
+
+async def test_host() -> None:
+    async with seated(Exchange().make, Side.ATTACH) as ada:
+        await ada.sees("Make the string")
+        await ada.press(*"blue banana")
+        await ada.sees("This phrase is weak")
+        await compare(ada, "host")
+
+
+async def test_join() -> None:
+    async with seated(Exchange().make, Side.TAP, dialects=tuple(Dialect)) as bob:
+        await bob.sees("Join the string")
+        await bob.press("enter")
+        await bob.sees("Type what the other one tells you.")
+        await compare(bob, "join")
+
+
+async def test_join_room() -> None:
+    async with seated(Exchange().make, Side.TAP, dialects=(Dialect.PYPEER,)) as bob:
+        await bob.sees("Password")
+        await bob.press(*"K7QX2M")
+        await bob.sees("K7QX2M")
+        await compare(bob, "join-room")
+
+
+@pytest.mark.parametrize(("name", "side"), [("waiting", Side.ATTACH), ("looking", Side.TAP)])
+async def test_waiting(name: str, side: Side) -> None:
+    async with seated(Exchange().make, Request(side, PHRASE)) as ada:
+        await ada.sees("the LAN: reached")
+        controller = ada.app.controller
+        assert controller is not None
+        for event in (
+            Waiting("0123456789ab", parse(PHRASE)),
+            PlaceReady("wss://can.example"),
+            PlaceTrouble("wss://other.example", "The switchboard wss://other.example does not answer; trying again."),
+        ):
+            controller.talk.take(event, controller.now())
+        controller.note("")
+        await ada.sees("! wss://other.example")
+        await compare(ada, name)
+
+
+async def test_code() -> None:
+    async with seated(Exchange().make, Request(Side.ATTACH, PHRASE), size=(60, 20)) as ada:
+        await ada.sees("the LAN: reached")
+        await ada.press("r")
+        await ada.sees("██ ▄▄▄▄▄ █")
+        await compare(ada, "code")
+
+
+async def test_talking_and_the_end_of_it() -> None:
+    exchange = Exchange()
+    async with talking(exchange) as (ada, bob):
+        await bob.type("Hello Ada, can you hear me?")
+        await ada.sees("can you hear me?")
+        await ada.type("Loud and clear. 👋 This line is long enough to be wrapped, so that one sees how it hangs.")
+        await bob.sees("how it hangs")
+        await bob.type("/me pulls the string tight")
+        await ada.sees("pulls the string tight")
+        await ada.type("Nothing in between:\n  no account,\n  no server that could read this.")
+        await bob.sees("no server that could")
+        await ada.until(lambda: ada.screen().count("✓✓") == 2)
+        await bob.press(*"Goo")
+        await ada.sees("Bob is typing ...")
+        await ada.press(*"So we are talking.")
+        await ada.sees("So we are talking.")
+        await compare(ada, "talking")
+        await ada.press("f1")
+        await ada.sees("Everywhere")
+        await compare(ada, "help")
+        await ada.press("escape")
+        await ada.sees_no("Everywhere")
+        for conversation in exchange.all:
+            assert conversation.link is not None
+            conversation.link.alter = lambda _, frame: None
+        await ada.press("enter")
+        await ada.until(lambda: any(line.endswith(" ✓") for line in ada.lines()))
+        assert exchange.all[1].link is not None
+        exchange.all[1].link.vanish()
+        await ada.sees("1 message of yours did not arrive")
+        await compare(ada, "lost")
+
+
+async def test_reconnecting() -> None:
+    async with talking() as (ada, _):
+        controller = ada.app.controller
+        assert controller is not None
+        controller.talk.phase = Phase.RECONNECTING
+        controller.note("The path went silent; looking for another one ...")
+        await ada.sees("reconnecting ...")
+        await compare(ada, "reconnecting")
+
+
+async def test_doctor() -> None:
+    async with seated(Exchange().make) as ada:
+        await ada.press("d")
+        await ada.sees("Two cans can meet and be connected here.")
+        await compare(ada, "doctor")
+
+
+async def test_palette() -> None:
+    async with seated(Exchange().make) as ada:
+        await ada.sees("Two cans, one string.")
+        await ada.press("ctrl+p")
+        await ada.sees("Search for commands", "Suspend")
+        await compare(ada, "palette")
