@@ -21,7 +21,7 @@ from lab.netlab import Host, Lab, Process, root_available
 pytestmark = pytest.mark.skipif(not root_available(), reason="the laboratory needs Linux, root, ip and nft")
 
 HERE = Path(__file__).parent
-TIN_CAN = [sys.executable, str(HERE / "can.py")]
+TIN_CAN = [sys.executable, "-m", "tincan"]
 PYPEER = [sys.executable, str(HERE / "pypeer_screens.py")]
 GOOGLE = ("stun.l.google.com", "stun1.l.google.com", "stun2.l.google.com")
 PASSWORD = "a Ü:2"

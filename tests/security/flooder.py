@@ -2,7 +2,7 @@
 
 It must not share the test's event loop, or the test would measure its own
 load. It goes on until it is killed, within `SECONDS` and `ATTEMPTS`, and
-prints a line for each attempt that is over, so that the test can see that it
+prints a line for each thing it has done, so that the test can see that it
 was going on all the time.
 """
 
@@ -62,6 +62,7 @@ async def messages(url: str, n: int) -> None:
         await ws.send(opening(f"{n:012x}"))
         for seq in range(1000):
             await ws.send(json.dumps({"type": "send", "seq": seq, "body": body}))
+            print("message", flush=True)
 
 
 async def pings(url: str, n: int) -> None:
@@ -69,6 +70,7 @@ async def pings(url: str, n: int) -> None:
         await ws.send(opening(f"{n:012x}"))
         for _ in range(1000):
             await ws.ping()
+            print("ping", flush=True)
 
 
 async def slow_loris(url: str, n: int) -> None:
@@ -78,6 +80,7 @@ async def slow_loris(url: str, n: int) -> None:
         for byte in b"GET /v1 HTTP/1.1\r\nHost: x\r\nX: " + b"y" * 100:
             writer.write(bytes([byte]))
             await writer.drain()
+            print("byte", flush=True)
             await asyncio.sleep(0.1)
     finally:
         writer.close()

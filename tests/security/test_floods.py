@@ -39,10 +39,10 @@ async def switchboard() -> AsyncIterator[tuple[Can, str]]:
 
 
 class Flood:
-    """A running flood, and how many of its attempts are over."""
+    """A running flood, and how much it has done."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self.attempts = 0
+        self.done = 0
         self._process = process
         self._begun = asyncio.Event()
 
@@ -72,7 +72,7 @@ class Flood:
     async def _count(self) -> None:
         assert self._process.stdout is not None
         async for _ in self._process.stdout:
-            self.attempts += 1
+            self.done += 1
             self._begun.set()
 
 
@@ -81,11 +81,11 @@ async def test_two_cans_meet_during_a_flood(kind: str) -> None:
     async with switchboard() as (process, url):
         before = process.memory()
         async with Flood.running(kind, url) as flood:
-            at_start, started = flood.attempts, time.monotonic()
+            at_start, started = flood.done, time.monotonic()
             assert await meet(url) == (0, 0)
             seconds = time.monotonic() - started
-            assert flood.attempts > at_start, "the flood was over before the cans met: nothing was tested"
-            print(f"{kind}: {seconds:.2f} s, {flood.attempts - at_start} attempts meanwhile")
+            assert flood.done > at_start, "the flood was over before the cans met: nothing was tested"
+            print(f"{kind}: {seconds:.2f} s, {flood.done - at_start} things done meanwhile")
             assert seconds < USUAL
             assert process.memory() - before < 64 * MIB
         assert process.process.returncode is None

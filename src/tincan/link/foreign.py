@@ -112,14 +112,15 @@ class ForeignDial:
             await self._link.ice.add_remote(candidate)
         # The answering side chose its DTLS role; who offered takes the other one.
         begins = remote.setup == "passive" if self._offers else True
-        if not self._patient:
-            await self._link.ice.end_of_remote()
+        # No end of candidates is told: the other side may begin its checks many
+        # seconds later (when it has read the answer), and until ICE's own timeout
+        # one of them revives a pair that we had given up.
+        async with contextlib.AsyncExitStack() as stack:
+            if self._patient:
+                towards = tuple(IceServer("stun", c.address, c.port) for c in candidates[:MAX_KEPT])
+                await stack.enter_async_context(self.reachable())
+                await stack.enter_async_context(_beside(self._keep_asking(PUNCH_INTERVAL, towards)))
             await self._link.connect(remote.description, begins_dtls=begins)
-        else:
-            # Without an end of the candidates the checks do not fail for good, and the peer's first one wakes them.
-            towards = tuple(IceServer("stun", c.address, c.port) for c in candidates[:MAX_KEPT])
-            async with self.reachable(), _beside(self._keep_asking(PUNCH_INTERVAL, towards)):
-                await self._link.connect(remote.description, begins_dtls=begins)
         return self._link
 
     async def open(self, label: str, *, reliable: bool = True) -> WebRtcChannel:

@@ -22,6 +22,9 @@ VERDICTS: Final = {
 }
 
 
+_FLAGS: Final = {Dialect.NATIVE: "", Dialect.PYPEER: "--pypeer ", Dialect.CLASSIC: "--classic "}
+
+
 def place_words(place: str) -> str:
     """Return what a place is called in a sentence."""
     return "the LAN" if place == "lan" else place
@@ -49,7 +52,7 @@ def join_command(dialect: Dialect, phrase: str) -> str:
     """Return what the other one types."""
     # A phrase of several words must be one argument; quotes inside it are the user's own riddle.
     argument = phrase if phrase.replace("-", "").replace("_", "").isalnum() else '"' + phrase + '"'
-    return f"tin-can tap {'--pypeer ' if dialect is Dialect.PYPEER else ''}{argument}"
+    return f"tin-can tap {_FLAGS[dialect]}{argument}"
 
 
 def side_words(side: Side) -> str:

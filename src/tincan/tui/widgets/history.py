@@ -135,7 +135,9 @@ class History(ScrollView, can_focus=True):
             style = self.screen.get_component_rich_style("screen--selection")
             text.stylize(style, start, len(line.plain) if end == -1 else end)
         strip = Strip(text.render(self.app.console)).crop_extend(0, self.size.width - 3, self.rich_style)
-        tick = Text(line.tick.rjust(TICK_CELLS) + " ", self._tick_style(line), end="")
+        unsure = line.entry.delivery is Delivery.UNSURE
+        look = self.get_component_rich_style("history--unsure" if unsure else "history--tick")
+        tick = Text(line.tick.rjust(TICK_CELLS) + " ", look, end="")
         strip = Strip.join([strip, Strip(tick.render(self.app.console))])
         return strip.crop_extend(0, self.size.width, self.rich_style).apply_offsets(0, number)
 
@@ -152,10 +154,6 @@ class History(ScrollView, can_focus=True):
             (line.text, body),
             end="",
         )
-
-    def _tick_style(self, line: Line) -> str:
-        unsure = line.entry.delivery is Delivery.UNSURE
-        return str(self.get_component_rich_style("history--unsure" if unsure else "history--tick"))
 
     # -- selecting and copying --------------------------------------------------------
 
