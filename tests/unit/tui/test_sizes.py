@@ -1,12 +1,11 @@
-"""Small windows, no colours, other terminals: nothing is cut so that it cannot be used."""
+"""Small windows, and every action has a key: nothing is cut so that it cannot be used."""
 
 from __future__ import annotations
 
 import pytest
 
-from tincan.meet.mailbox import Side
 from tincan.tui.app import TinCanApp
-from tincan.tui.seam import Dialect, Request, Services
+from tincan.tui.seam import Dialect, Services
 from unit.tui.memory import PHRASE, Exchange
 from unit.tui.seats import NOON, healthy, seated
 from unit.tui.test_conversation import talking
@@ -17,7 +16,7 @@ SIZES = [(80, 24), (60, 20)]
 @pytest.mark.parametrize("size", SIZES)
 async def test_every_screen_fits(size: tuple[int, int]) -> None:
     exchange = Exchange()
-    async with seated(exchange.make, size=size, dialects=tuple(Dialect)) as ada:
+    async with seated(exchange.make, size=size, dialects=(Dialect.NATIVE, Dialect.PYPEER)) as ada:
         await ada.sees("Two cans, one string.", "h  Host", "j  Join", "d  Doctor", "q  Quit")
         await ada.press("j")
         await ada.sees("Speaks", "Phrase", "f1 Help")
@@ -60,15 +59,6 @@ async def test_the_window_may_change_its_size() -> None:
         await ada.sees("number 29")
         await ada.pilot.resize_terminal(100, 40)
         await ada.sees("number 29", "number 20")
-
-
-async def test_no_colour_is_used_where_none_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NO_COLOR", "1")
-    async with seated(Exchange().make, Request(Side.ATTACH, PHRASE)) as ada:
-        await ada.sees(PHRASE)
-        segments = [segment for y in range(24) for segment in ada.row(y)]
-        colours = {colour.name for s in segments if s.style for colour in (s.style.color, s.style.bgcolor) if colour}
-        assert colours <= {"default"}
 
 
 async def test_every_binding_has_an_id_and_a_description() -> None:

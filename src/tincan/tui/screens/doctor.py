@@ -25,8 +25,6 @@ class DoctorScreen(Screen[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("r", "again", "Again", id="doctor.again", tooltip="Examine once more"),
-        Binding("up", "scroll(-1)", "Up", show=False, id="doctor.up", tooltip="Scroll up"),
-        Binding("down", "scroll(1)", "Down", show=False, id="doctor.down", tooltip="Scroll down"),
         Binding("escape,q", "back", "Back", key_display="esc", id="doctor.back", tooltip="Leave this screen"),
     ]
 
@@ -36,7 +34,7 @@ class DoctorScreen(Screen[None]):
 
     def compose(self) -> ComposeResult:
         """See Textual."""
-        with VerticalScroll(id="doctor", can_focus=False):
+        with VerticalScroll(id="doctor"):
             yield Plain("Doctor", classes="-title")
             yield Plain("What this machine and network can do.", classes="-intro")
             yield Vertical(id="findings")
@@ -68,10 +66,6 @@ class DoctorScreen(Screen[None]):
         """Say what it comes to."""
         message.stop()
         self.query_one("#verdict", Plain).put(VERDICTS[message.verdict])
-
-    def action_scroll(self, by: int) -> None:
-        """Scroll by lines."""
-        self.query_one("#doctor").scroll_relative(y=by, animate=False)
 
     def action_back(self) -> None:
         """Leave."""

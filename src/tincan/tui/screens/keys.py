@@ -18,10 +18,6 @@ class KeysScreen(ModalScreen[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,enter,f1,q", "close", "Close", id="keys.close", tooltip="Go back"),
-        Binding("up", "scroll(-1)", "Up", show=False, id="keys.up", tooltip="Scroll up"),
-        Binding("down", "scroll(1)", "Down", show=False, id="keys.down", tooltip="Scroll down"),
-        Binding("pageup", "scroll(-10)", "Up", show=False, id="keys.page-up", tooltip="Scroll up"),
-        Binding("pagedown", "scroll(10)", "Down", show=False, id="keys.page-down", tooltip="Scroll down"),
     ]
 
     def __init__(self, sections: Iterable[tuple[str, list[tuple[str, str]]]]) -> None:
@@ -30,7 +26,7 @@ class KeysScreen(ModalScreen[None]):
 
     def compose(self) -> ComposeResult:
         """See Textual."""
-        with VerticalScroll(id="keys", can_focus=False) as box:
+        with VerticalScroll(id="keys") as box:
             box.border_title = "Help"
             box.border_subtitle = "Esc closes"
             for title, rows in self._sections:
@@ -39,10 +35,6 @@ class KeysScreen(ModalScreen[None]):
                     with Horizontal(classes="-row"):
                         yield Plain(key, classes="-key")
                         yield Plain(text, classes="-text")
-
-    def action_scroll(self, by: int) -> None:
-        """Scroll by lines."""
-        self.query_one("#keys").scroll_relative(y=by, animate=False)
 
     def action_close(self) -> None:
         """Go back."""

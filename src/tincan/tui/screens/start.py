@@ -16,9 +16,9 @@ from textual.widgets.option_list import Option
 from tincan.tui.widgets.plain import Plain
 
 _CANS = """\
-\u256d\u2500\u2500\u2500\u256e                   \u256d\u2500\u2500\u2500\u256e
-\u2502   \u251c\u2574 \u2576 \u2574 \u2576 \u2574\u2576 \u2574 \u2576 \u2574 \u2576\u2524   \u2502
-\u2570\u2500\u2500\u2500\u256f                   \u2570\u2500\u2500\u2500\u256f"""
+╭───╮                   ╭───╮
+│   ├───────────────────┤   │
+╰───╯                   ╰───╯"""
 
 _CHOICES = (
     ("host", "h", "Host", "make a string and wait for the other can"),
@@ -36,10 +36,6 @@ class StartScreen(Screen[None]):
         Binding("j", "choose('join')", "Join", show=False, id="start.join", tooltip="Join the other can's string"),
         Binding("d", "choose('doctor')", "Doctor", show=False, id="start.doctor", tooltip="Examine this machine"),
         Binding("q", "choose('quit')", "Quit", show=False, id="start.quit", tooltip="Leave tin-can"),
-        Binding(
-            "up,down", "none", "Choose", key_display="\u2191\u2193", id="start.move", tooltip="Mark another line"
-        ),
-        Binding("enter", "none", "Open", id="start.open", tooltip="Open what is marked"),
     ]
 
     class Chosen(Message):
@@ -67,9 +63,6 @@ class StartScreen(Screen[None]):
         """Forward the choice."""
         self.post_message(self.Chosen(choice))
 
-    def action_none(self) -> None:
-        """The list has these keys itself; they are bound for the footer."""
-
 
 def _option(choice: str, key: str, name: str, text: str) -> Option:
-    return Option(Content.assemble(f" {key}  ", (f"{name:<8}", "bold"), (text, "dim")), id=choice)
+    return Option(Content.assemble(f" {key}  ", (f"{name:<8}", "bold"), text), id=choice)

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, VerticalScroll
+from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.screen import Screen
 from textual.widgets import Footer
 
@@ -17,7 +17,7 @@ from tincan.tui.screens.code import CodeScreen
 from tincan.tui.talk import Phase
 from tincan.tui.widgets.plain import Plain
 from tincan.tui.widgets.qr import QrCode, qr_lines
-from tincan.tui.widgets.waiting import Invitation, Progress
+from tincan.tui.widgets.waiting import Invitation, Now, Places
 from tincan.tui.words import join_command, side_words
 
 
@@ -43,12 +43,15 @@ class WaitingScreen(Screen[bool]):
 
     def compose(self) -> ComposeResult:
         """See Textual."""
-        with VerticalScroll(id="waiting", can_focus=False):
+        with VerticalScroll(id="waiting"):
             yield Plain(side_words(self._request.side), classes="-title")
             if self._request.side is Side.ATTACH:
-                with Horizontal(id="invite"):
+                with Horizontal(id="invite"), Vertical(id="left"):
                     yield Invitation(self._request, id="invitation")
-            yield Progress(self._request.side, id="progress")
+                    yield Now(self._request.side, id="now")
+            else:
+                yield Now(self._request.side, id="now")
+            yield Places(id="places")
         yield Footer(show_command_palette=False)
 
     def on_mount(self) -> None:
@@ -98,7 +101,8 @@ class WaitingScreen(Screen[bool]):
 
     def _show(self) -> None:
         talk = self._controller.talk
-        self.query_one(Progress).show(talk)
+        self.query_one(Now).show(talk)
+        self.query_one(Places).show(talk)
         for invitation in self.query(Invitation):
             invitation.show(talk)
             if talk.phrase is not None and not self.query(QrCode):

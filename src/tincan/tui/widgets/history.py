@@ -11,6 +11,7 @@ from dataclasses import replace
 from itertools import takewhile
 from typing import ClassVar
 
+from rich.segment import Segment
 from rich.text import Text
 from textual.binding import Binding, BindingType
 from textual.events import Resize
@@ -137,8 +138,7 @@ class History(ScrollView, can_focus=True):
         strip = Strip(text.render(self.app.console)).crop_extend(0, self.size.width - 3, self.rich_style)
         unsure = line.entry.delivery is Delivery.UNSURE
         look = self.get_component_rich_style("history--unsure" if unsure else "history--tick")
-        tick = Text(line.tick.rjust(TICK_CELLS) + " ", look, end="")
-        strip = Strip.join([strip, Strip(tick.render(self.app.console))])
+        strip = Strip.join([strip, Strip([Segment(line.tick.rjust(TICK_CELLS) + " ", look)])])
         return strip.crop_extend(0, self.size.width, self.rich_style).apply_offsets(0, number)
 
     def _styled(self, line: Line) -> Text:

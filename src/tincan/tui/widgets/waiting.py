@@ -6,7 +6,7 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 
 from tincan.meet.mailbox import Side
-from tincan.meet.phrase import describe_strength
+from tincan.meet.phrase import Phrase, describe_strength
 from tincan.tui.seam import Dialect, Request
 from tincan.tui.talk import Phase, PlaceState, Talk
 from tincan.tui.widgets.plain import Plain
@@ -34,30 +34,41 @@ class Invitation(Vertical):
         if talk.phrase is None:
             return
         self.query_one("#phrase", Plain).put(talk.phrase.text)
-        if self._request.dialect is Dialect.PYPEER:
-            strength = "It has a password." if self._request.password else "It has no password: anybody may come in."
-        else:
-            strength = describe_strength(talk.phrase).capitalize() + "."
-        self.query_one("#strength", Plain).put(strength)
+        self.query_one("#strength", Plain).put(self._worth(talk.phrase))
         self.query_one("#command", Plain).put(join_command(self._request.dialect, talk.phrase.text))
 
+    def _worth(self, phrase: Phrase) -> str:
+        match self._request.dialect:
+            case Dialect.PYPEER if self._request.password:
+                return "It has a password."
+            case Dialect.PYPEER:
+                return "It has no password: anybody may come in."
+            case Dialect.CLASSIC:
+                from tincan.apps.dialects.classic import CLASSIC_SECURITY
 
-class Progress(Vertical):
-    """The places, reached or in trouble, and what is waited for."""
+                return CLASSIC_SECURITY
+            case _:
+                return describe_strength(phrase).capitalize() + "."
+
+
+class Now(Plain):
+    """What is waited for."""
 
     def __init__(self, side: Side, *, id: str) -> None:
         super().__init__(id=id)
         self._side = side
 
-    def compose(self) -> ComposeResult:
-        """See Textual."""
-        yield Plain(id="now")
-        yield Plain(id="places")
-
     def show(self, talk: Talk) -> None:
         """Show how far it has come."""
-        self.query_one("#now", Plain).put(_now(talk, self._side))
-        self.query_one("#places", Plain).put("\n".join(_place(place) for place in talk.places.values()))
+        self.put(_now(talk, self._side))
+
+
+class Places(Plain):
+    """The places, reached or in trouble."""
+
+    def show(self, talk: Talk) -> None:
+        """Show each on a line."""
+        self.put("\n".join(_place(place) for place in talk.places.values()))
 
 
 def _now(talk: Talk, side: Side) -> str:
