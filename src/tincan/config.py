@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ class Setting:
 class Value:
     """A setting's value and where it came from."""
 
-    value: Any
+    value: Any = field(repr=False)  # one of them is a password
     source: str
 
 

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from pathlib import Path
 
-from lab.cans import SERVER, Can, Switchboard, hang_up
+from lab.cans import SERVER, TIN_CAN, Can, Switchboard, hang_up
 from lab.netlab import Host, Lab
-
-PROGRAM = [sys.executable, str(Path(__file__).with_name("dialect_driver.py"))]
-"""What is under test; `lab.cans.TIN_CAN` once the command line has these options."""
 
 FIRST_CHECKS_ARE_OVER = 14.0
 """Seconds after which the answering side's first connectivity checks have failed (12.7 s)."""
@@ -24,7 +20,7 @@ class DialectCan(Can):
         self.host = host
         self.started = time.monotonic()
         clean = {"no_proxy": "*", "TIN_CAN_PHRASE": "", "XDG_CONFIG_HOME": "/nonexistent"}
-        argv = [*PROGRAM, command, *arguments, "--json", "--name", host.name]
+        argv = [*TIN_CAN, command, *arguments, "--json", "--name", host.name]
         self.process = host.start(argv, env=clean | (env or {}))
 
 

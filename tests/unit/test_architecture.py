@@ -30,7 +30,8 @@ ONLY_ROOM = {
     "aiortc": {"link.webrtc"},
     "aioice": {"link.ice"},
     "zeroconf": {"meet.places.mdns"},
-    "aiohttp": {"switchboard"},
+    # Other programs meet by HTTP; type-only imports count as well.
+    "aiohttp": {"switchboard", "meet.places.http", "meet.places.firebase", "meet.places.relay"},
     "textual": {"tui"},
     "cpace": {"meet.handshake"},
     "ifaddr": {"nat.addresses"},

@@ -43,6 +43,11 @@ def group(ctx: click.Context) -> object:
     """Two cans, one string. Alone it opens the start screen."""
     if ctx.invoked_subcommand is not None:
         return None
+    from tincan.cli.main import at_a_screen
+
+    if not at_a_screen():  # `tin-can --` in a script
+        click.echo(top_help())
+        return None
     from tincan.cli.screens import start
 
     return ctx.invoke(start)

@@ -24,6 +24,7 @@ STARTED = time.monotonic()
 
 def run() -> NoReturn:
     """Run the command line and end the process with its exit code."""
+    _open_what_is_closed()
     arguments = sys.argv[1:]
     plain_help = arguments in (["--help"], ["-h"], ["help"]) or (not arguments and not at_a_screen())
     if plain_help and "_TIN_CAN_COMPLETE" not in os.environ:
@@ -44,6 +45,16 @@ def run() -> NoReturn:
     # Threads that sit in the resolver or in a read of the terminal cannot be
     # ended, and must not hold up the prompt: everything is flushed and closed.
     os._exit(code)
+
+
+def _open_what_is_closed() -> None:
+    """Give a program that was started with closed streams (``tin-can <&-``) empty ones.
+
+    Else Python's are None, and the first socket would get the number of stdin.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 - as long as the process lives
 
 
 def at_a_screen() -> bool:
@@ -100,9 +111,10 @@ def _dispatch(arguments: list[str]) -> int:
 
 
 def _usage(exc: click.UsageError) -> str:
-    message = exc.format_message().rstrip(".")
+    message = exc.format_message()
+    end = "" if message.endswith((".", "?", "!")) else "."
     where = exc.ctx.command_path if exc.ctx is not None else "tin-can"
-    return f"{message}. See '{where} --help'."
+    return f"{message}{end} See '{where} --help'."
 
 
 def _interrupted() -> int:

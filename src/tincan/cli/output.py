@@ -112,7 +112,8 @@ class TerminalOutput(Output):
 
     def message(self, event: MessageReceived) -> None:
         """See `Output.message`."""
-        text = visible(event.text, multiline=True)
+        # Later lines are indented, so that no text can pass for a note or for somebody else's message.
+        text = visible(event.text, multiline=True).replace("\n", "\n    ")
         if event.action:
             self._show(f"* {self._bold}{self.peer}{self._off} {text}")
         else:

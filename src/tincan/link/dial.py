@@ -121,15 +121,19 @@ class _Dial:
             places.append(LanPlace(self._group, self._hear, before_mdns=self._group.create_task(self._head_start())))
         keys = await self._keys(phrase)
         self._tell(Waiting(keys.code, phrase))
-        line = await meet(
-            self._side,
-            keys,
-            places,
-            offer=self._offer,
-            tell=self._hear,
-            group=self._group,
-            timeout=self._settings.timeout,
-        )
+        keeping = self._group.create_task(self._keep_mappings())
+        try:
+            line = await meet(
+                self._side,
+                keys,
+                places,
+                offer=self._offer,
+                tell=self._hear,
+                group=self._group,
+                timeout=self._settings.timeout,
+            )
+        finally:
+            keeping.cancel()
         try:
             link = await self._connect(line)
         except BaseException:
@@ -215,6 +219,11 @@ class _Dial:
             raise
         logger.info("host candidates gathered")
         return link
+
+    async def _keep_mappings(self) -> None:
+        """Keep what STUN told true for as long as nobody comes."""
+        link = await asyncio.shield(self._loading)
+        await link.ice.keep_asking(self._servers)
 
     def _found(self, candidate: Candidate) -> None:
         from tincan.link.description import MAX_CANDIDATES

@@ -34,10 +34,6 @@ GATHER_LIMIT: Final = 3.0
 CHANNEL_TIMEOUT: Final = 10.0
 """Seconds for the channel to be open on both sides once there is a link."""
 
-KEEP_INTERVAL: Final = 15.0
-"""Seconds between questions to STUN servers while the answer is waited for (RFC 8445 section 11, Tr).
-A person may take minutes to carry it, and NATs forget an idle UDP port after 30 s."""
-
 PUNCH_INTERVAL: Final = 5.0
 """Seconds between requests to the peer's own addresses meanwhile. They open our NAT for the peer's checks;
 whoever gets them refuses them, since they are not checks: only their way out matters."""
@@ -93,16 +89,11 @@ class ForeignDial:
         return self._link.description(tuple(found[:MAX_CANDIDATES]), complete=True)
 
     @contextlib.asynccontextmanager
-    async def reachable(self, interval: float = KEEP_INTERVAL) -> AsyncIterator[None]:
+    async def reachable(self, interval: float | None = None) -> AsyncIterator[None]:
         """Keep the NATs open meanwhile, so that the candidates that were described stay true."""
-        # An allocation at a TURN server is refreshed by itself.
-        async with _beside(self._keep_asking(interval, tuple(s for s in self._servers if s.kind == "stun"))):
+        keeping = self._link.ice.keep_asking(self._servers, *([] if interval is None else [interval]))
+        async with _beside(keeping):
             yield
-
-    async def _keep_asking(self, interval: float, stun: tuple[IceServer, ...]) -> None:
-        while stun:
-            await asyncio.sleep(interval)
-            await asyncio.gather(*(self._link.ask_server(server) for server in stun))
 
     async def connect(self, remote: SessionDescription) -> WebRtcLink:
         """Connect to the one whose description this is; see `WebRtcLink.connect`."""
@@ -119,7 +110,7 @@ class ForeignDial:
             if self._patient:
                 towards = tuple(IceServer("stun", c.address, c.port) for c in candidates[:MAX_KEPT])
                 await stack.enter_async_context(self.reachable())
-                await stack.enter_async_context(_beside(self._keep_asking(PUNCH_INTERVAL, towards)))
+                await stack.enter_async_context(_beside(self._link.ice.keep_asking(towards, PUNCH_INTERVAL)))
             await self._link.connect(remote.description, begins_dtls=begins)
         return self._link
 

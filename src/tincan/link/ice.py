@@ -29,7 +29,7 @@ import struct
 import sys
 import time
 import types
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, Final, cast
 
 from tincan.link.description import Candidate
@@ -62,6 +62,9 @@ logger = logging.getLogger(__name__)
 
 SERVER_TIMEOUT: Final = 6.0
 """Seconds after which a STUN or TURN server that has not answered is given up."""
+
+KEEP_INTERVAL: Final = 15.0
+"""Seconds between questions to STUN servers while the peer is waited for (RFC 8445 section 11, Tr)."""
 
 FIRST_RETRANSMIT: Final = 0.1
 """Seconds before an unanswered STUN request is sent again (then doubling).
@@ -183,6 +186,16 @@ class IceAgent(aioice.ice.Connection):
             # Whatever a server says must not end the program, and aioice fails in many ways at what is
             # not as it should be (an answer without an address is a KeyError, several are a group).
             logger.info("%s server is of no use: %r", server.kind, exc)
+
+    async def keep_asking(self, servers: Collection[IceServer], interval: float = KEEP_INTERVAL) -> None:
+        """Ask STUN servers again and again, until cancelled, so that what they said stays true.
+
+        While nobody comes, a NAT forgets an idle port. A relay's allocation is
+        refreshed by itself. ``servers`` may grow meanwhile.
+        """
+        while True:
+            await asyncio.sleep(interval)
+            await asyncio.gather(*(self.ask_server(server) for server in tuple(servers) if server.kind == "stun"))
 
     async def _ask_stun(self, server: IceServer) -> None:
         hosts = [p for p in self._protocols if p.local_candidate.type == "host"]

@@ -112,6 +112,7 @@ class Controller:
             try:
                 async for event in conversation.events():
                     self.talk.take(event, self.now())
+                    self._look(conversation)
                     self._changed()
                     if isinstance(event, MessageReceived):
                         await self._seen.wait()
@@ -142,10 +143,13 @@ class Controller:
 
     async def _watch_path(self, conversation: Conversation) -> None:
         while True:
-            status = conversation.status
-            if status is not None and self.talk.route(status, self.now()):
-                self._changed()
             await asyncio.sleep(PATH_INTERVAL)
+            if self._look(conversation):
+                self._changed()
+
+    def _look(self, conversation: Conversation) -> bool:
+        status = conversation.status
+        return status is not None and self.talk.connected and self.talk.route(status, self.now())
 
     # -- what the user wants ----------------------------------------------------------
 

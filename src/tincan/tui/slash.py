@@ -92,9 +92,9 @@ def _name(scene: Scene, rest: str) -> None:
         scene.note(f"You: {own}. The other can: {peer}.")
         return
     name = visible_name(rest)
-    scene.rename(name)
     # The protocol tells names once, in the hello; a person reads it as well this way.
     scene.say(f"is called {name} from now on", action=True)
+    scene.rename(name)
 
 
 def _path(scene: Scene, _: str) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 
 import pytest
+from aioice import stun
 
 from tincan.link.description import Candidate
 from tincan.link.ice import (
@@ -26,6 +27,7 @@ from tincan.link.ice import (
 from tincan.link.interface import Path
 from tincan.nat.addresses import Interface
 from tincan.nat.servers import IceServer
+from tincan.tasks import settle
 from unit.link.pairs import LOOPBACK, only_the_test_is_left
 from unit.link.servers import (
     refuses,
@@ -460,3 +462,24 @@ async def test_probe_turn() -> None:
         with pytest.raises(OSError, match="401"):
             await probe_turn(replace(server, credential="wrong"))
     await only_the_test_is_left()
+
+
+async def test_it_goes_on_asking_while_nobody_comes() -> None:
+    """A NAT that forgot the port gives another one: the candidate of that is told as well."""
+    ports = iter(range(4000, 5000))
+    asked = asyncio.Event()
+
+    def forgetful(request: stun.Message, addr: tuple[str, int]) -> stun.Message:
+        port = next(ports)
+        if port >= 4002:
+            asked.set()
+        return sees(("198.51.100.7", port))(request, addr)
+
+    async with end() as one, stun_server(forgetful) as server:
+        servers: set[IceServer] = set()
+        keeping = asyncio.create_task(one.agent.keep_asking(servers, 0.01))
+        servers.add(server)  # a switchboard may offer one later
+        async with asyncio.timeout(WITHIN):
+            await asked.wait()
+        await settle(keeping)
+    assert [c.port for c in one.told if c.kind == "srflx"][:2] == [4000, 4001]

@@ -167,9 +167,13 @@ def test_suspending_and_coming_back(terminals: list[Terminal], tmp_path: Path) -
 
 @pytest.mark.parametrize("arguments", [[], ["--help"]])
 def test_without_a_terminal_it_prints_the_help_and_loads_no_screens(arguments: list[str]) -> None:
-    code = "import sys; sys.argv[1:] = {}; import os; os._exit = lambda code: sys.exit(code)\n".format(arguments)
-    code += "from tincan.cli.main import run\n"
-    code += "try:\n run()\nfinally:\n print(sorted(m for m in ('textual', 'click', 'asyncio') if m in sys.modules))"
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    code = (
+        f"import os, sys; sys.argv[1:] = {arguments}; os._exit = sys.exit\n"
+        "from tincan.cli.main import run\n"
+        "try:\n run()\nfinally:\n print(sorted(m for m in ('textual', 'click', 'asyncio') if m in sys.modules))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, stdin=subprocess.DEVNULL, check=True
+    )
     assert "Usage: tin-can COMMAND" in result.stdout
     assert result.stdout.endswith("[]\n")

@@ -25,7 +25,9 @@ class MessagingScreen(Screen[None]):
         Binding("pagedown", "scroll('page_down')", "Scroll down", show=False, priority=True, id="chat.page-down"),
         Binding("ctrl+home", "scroll('home')", "To the beginning", show=False, priority=True, id="chat.beginning"),
         Binding("ctrl+end", "scroll('end')", "To the end", show=False, priority=True, id="chat.end"),
-        Binding("tab", "other", "History", id="chat.other", tooltip="Between the message and the history"),
+        Binding(
+            "tab", "other", "History", show=False, id="chat.other", tooltip="Between the message and the history"
+        ),
         Binding("ctrl+d", "leave", "Hang up", id="chat.leave", tooltip="Say goodbye and leave"),
         Binding("escape", "back", "Leave", id="chat.back", tooltip="Back to the message; after the end: leave"),
     ]
