@@ -1,4 +1,4 @@
-"""Runs the unmodified engine of pypeer without its screens: ``host ROOM`` prints what arrives, ``join ROOM`` says hi."""
+"""The unmodified engine of pypeer without its screens: ``host ROOM`` prints what arrives, ``join ROOM`` says hi."""
 
 import asyncio
 import sys

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -24,11 +26,15 @@ class _Can:
         command = [sys.executable, "-m", "tincan", *arguments, "--json", "--quiet", "--name", name]
         self.name = name
         self._events: list[dict[str, object]] = []
+        self._over = False
         self._news = threading.Condition()
+        # The user's phrase and places are for talking to others.
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("TIN_CAN_")}
         self._process = subprocess.Popen(  # noqa: S603 - ourselves
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1, env=environment
         )
-        threading.Thread(target=self._read, daemon=True).start()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
 
     def _read(self) -> None:
         assert self._process.stdout is not None  # noqa: S101 - asked for above
@@ -36,6 +42,9 @@ class _Can:
             with self._news:
                 self._events.append(json.loads(line))
                 self._news.notify_all()
+        with self._news:
+            self._over = True
+            self._news.notify_all()
 
     def wait(self, event: str, deadline: float) -> dict[str, object]:
         """Return the first event of a kind."""
@@ -44,10 +53,10 @@ class _Can:
             return next((e for e in self._events if e["event"] == event), None)
 
         with self._news:
-            if not self._news.wait_for(lambda: find() is not None, max(0.0, deadline - time.monotonic())):
-                raise NobodyCame(f"The demo got stuck: {self.name} did not get to {event!r}. See tin-can doctor.")
+            self._news.wait_for(lambda: self._over or find() is not None, max(0.0, deadline - time.monotonic()))
             found = find()
-            assert found is not None  # noqa: S101 - waited for above
+            if found is None:
+                raise NobodyCame(f"The demo got stuck: {self.name} did not get to {event!r}. See tin-can doctor.")
             return found
 
     def say(self, text: str) -> None:
@@ -65,6 +74,11 @@ class _Can:
         """End it, whatever it is doing."""
         self._process.kill()
         self._process.wait()
+        self._reader.join()
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                with contextlib.suppress(BrokenPipeError):  # what was typed and never read
+                    stream.close()
 
 
 @click.command()

@@ -75,7 +75,7 @@ class Seat:
         """Wait for something."""
         async with asyncio.timeout(PATIENCE):
             while not condition():
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(0.03)
 
     async def sees(self, *texts: str) -> None:
         """Wait until the screen shows all of these."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tincan.apps.chat.events import Closed, Delivered, MessageReceived, PeerHello
+from tincan.apps.text import visible
 from tincan.link.dial import Connected
 from tincan.link.interface import CloseReason
 from tincan.tui.lines import extract, lay_out
@@ -98,19 +98,16 @@ async def test_hostile_text_is_shown_harmlessly() -> None:
         await ada.sees("still here")
 
 
-@pytest.mark.parametrize("name", ["[red]Bob[/red]", "\x1b[31mBob", "B" * 500])
-async def test_a_hostile_name_is_shown_harmlessly(name: str) -> None:
-    talk = Talk()
-    talk.take(Connected("lan", "lan"), NOON)
+async def test_a_hostile_name_is_shown_harmlessly() -> None:
     async with talking() as (ada, _):
         controller = ada.app.controller
         assert controller is not None
-        controller.talk.take(PeerHello(name[:64], "", 1, frozenset()), NOON)
-        controller.talk.take(MessageReceived(1, "hi", False), NOON)
-        controller.note("seen")
-        await ada.sees("seen")
-        assert "\x1b" not in ada.screen()
-        assert name[:6].replace("\x1b", "\\x1b") in ada.screen()
+        for number, name in enumerate(("[red]Bob[/red]", "\x1b[31mBob", "B" * 64), 1):
+            controller.talk.take(PeerHello(name, "", 1, frozenset()), NOON)
+            controller.talk.take(MessageReceived(number, f"message {number}", False), NOON)
+            controller.note("")
+            await ada.sees(f"message {number}", visible(name)[:6])
+            assert "\x1b" not in ada.screen()
 
 
 def test_the_talk_counts_what_did_not_arrive() -> None:

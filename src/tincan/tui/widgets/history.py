@@ -117,7 +117,8 @@ class History(ScrollView, can_focus=True):
         self.virtual_size = Size(self.size.width, len(self._lines))
         if following:
             self._following = True
-            self.scroll_end(animate=False, immediate=True, x_axis=False)
+            # By force, since Textual scrolls only what has its scrollbar already.
+            self.scroll_end(animate=False, immediate=True, force=True, x_axis=False)
             self._read_up_to = self._last
         self.refresh()
 

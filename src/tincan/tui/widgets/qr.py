@@ -57,4 +57,8 @@ class QrCode(Widget):
 
     def render_line(self, y: int) -> Strip:
         """See Textual."""
-        return Strip([Segment(self._lines[y], _STYLE)] if y < len(self._lines) else [])
+        if y >= len(self._lines):
+            return Strip.blank(self.size.width, self.rich_style)
+        outside = y == len(self._lines) - 1  # the lower half of the last line does not belong to the code
+        style = Style(color=_STYLE.color, bgcolor=self.rich_style.bgcolor) if outside else _STYLE
+        return Strip([Segment(self._lines[y], style)]).extend_cell_length(self.size.width, self.rich_style)
