@@ -17,7 +17,8 @@ def plain_errors() -> Iterator[None]:
     except BaseExceptionGroup as bundle:
         found = list(_leaves(bundle))
         ours = [exc for exc in found if isinstance(exc, TinCanError)]
-        raise (ours or found)[0] from None
+        chosen = (ours or found)[0]
+        raise chosen from chosen.__cause__
 
 
 def _leaves(bundle: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:

@@ -42,6 +42,8 @@ def top_help() -> str:
         "  One of you types     tin-can attach-string     and reads the phrase to the other,",
         "  who types            tin-can tap PHRASE",
         "",
+        "  tin-can alone opens the screens for both, and for more.",
+        "",
         "Commands:",
         *(f"  {f'{c.name} {c.arguments}':<{width}}{c.summary}" for c in COMMANDS),
         "",

@@ -162,6 +162,10 @@ async def meet(
     finally:
         for task in tasks:
             task.cancel()
+        while not outcomes.empty():  # a line that was found in the moment of a cancellation
+            late = outcomes.get_nowait()
+            if isinstance(late, Line):
+                await late.close(done=False)
 
 
 async def _first(outcomes: asyncio.Queue[Line | TinCanError], places: int, watch: _Watch) -> Line:

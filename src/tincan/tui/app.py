@@ -117,7 +117,8 @@ class TinCanApp(App[Outcome]):
 
     def _form_left(self, _: None) -> None:
         if self._opening is not None:  # there is nothing behind the form of `tin-can tap`
-            self._leave(interrupted=True)
+            ending = self.controller.talk.ending if self.controller is not None else None
+            self.exit(Outcome(interrupted=True, error=ending.error if ending is not None else None))
 
     def _begin(self, request: Request) -> None:
         self.controller = Controller(self._services.make_conversation, request, self._services.now)
@@ -189,7 +190,7 @@ class TinCanApp(App[Outcome]):
             if self._opening is not None:
                 self.exit(_outcome(controller, over, interrupted))
                 return
-        self.exit(Outcome(interrupted=interrupted))
+        self.exit(Outcome(interrupted=interrupted or self._opening is not None))
 
     # -- everywhere -------------------------------------------------------------------
 

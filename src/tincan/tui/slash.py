@@ -89,7 +89,8 @@ def _me(scene: Scene, rest: str) -> None:
 def _name(scene: Scene, rest: str) -> None:
     if not rest:
         own, peer = scene.talk.own_name or "you have given no name", scene.talk.peer or "not there yet"
-        scene.note(f"You: {own}. The other can: {peer}.")
+        program = f" ({scene.talk.agent})" if scene.talk.agent else ""
+        scene.note(f"You: {own}. The other can: {peer}{program}.")
         return
     name = visible_name(rest)
     # The protocol tells names once, in the hello; a person reads it as well this way.

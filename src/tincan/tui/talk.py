@@ -223,7 +223,7 @@ class Talk:
     def _chat(self, event: ConversationEvent, now: datetime) -> None:
         match event:
             case PeerHello():
-                self.peer, self.agent = visible_name(event.name), visible_name(event.agent)
+                self.peer, self.agent = visible_name(event.name), visible_name(event.agent, fallback="")
                 self.note(f"{self.peer} is here.", now)
             case MessageReceived():
                 self.typing = False

@@ -8,14 +8,19 @@ import html
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime
+from typing import Any
 
 from textual.events import Key
 from textual.pilot import Pilot
 from textual.widgets import Input, TextArea
 
+from tincan.apps.chat.events import MessageReceived
 from tincan.apps.doctor import Finding, Verdict
+from tincan.meet.mailbox import Side
+from tincan.tasks import settle
 from tincan.tui.app import TinCanApp
-from tincan.tui.seam import Dialect, MakeConversation, Opening, Outcome, Services
+from tincan.tui.seam import Dialect, MakeConversation, Opening, Outcome, Request, Services
+from unit.tui.memory import PHRASE, Exchange, MemoryConversation
 
 PATIENCE = 20.0
 """Seconds after which a test gives up; only a hang takes as long."""
@@ -104,6 +109,54 @@ class Seat:
         for kind in (Input, TextArea):
             for widget in self.app.screen.query(kind):
                 widget.cursor_blink = False
+
+
+class Peer:
+    """Somebody at the other end whose screen does not matter: he talks, and takes what comes."""
+
+    def __init__(self, conversation: MemoryConversation) -> None:
+        self.conversation = conversation
+        self.heard: list[str] = []
+
+    async def take(self) -> None:
+        async with self.conversation as conversation:
+            async for event in conversation.events():
+                if isinstance(event, MessageReceived):
+                    self.heard.append(event.text)
+
+    async def type(self, text: str) -> None:
+        await self.conversation.send(text)
+
+    async def sees(self, text: str) -> None:
+        """Wait until this was said."""
+        async with asyncio.timeout(PATIENCE):
+            while not any(text in heard for heard in self.heard):
+                await asyncio.sleep(0.01)
+
+
+@contextlib.asynccontextmanager
+async def answered(exchange: Exchange | None = None, **options: Any) -> AsyncIterator[tuple[Seat, Peer]]:
+    """Ada at her screen, connected with Bob, who has none."""
+    exchange = exchange or Exchange()
+    async with seated(exchange.make, Request(Side.ATTACH, PHRASE, name="Ada"), **options) as ada:
+        bob = Peer(exchange.make(Request(Side.TAP, PHRASE, name="Bob")))
+        taking = asyncio.create_task(bob.take())
+        await ada.sees("Bob is here.", "23 ms")
+        yield ada, bob
+        await settle(taking)
+
+
+@contextlib.asynccontextmanager
+async def talking(**options: Any) -> AsyncIterator[tuple[Seat, Seat]]:
+    """Ada and Bob, connected, each at a screen."""
+    exchange = Exchange()
+    async with (
+        seated(exchange.make, Request(Side.ATTACH, PHRASE, name="Ada"), **options) as ada,
+        seated(exchange.make, Request(Side.TAP, PHRASE, name="Bob"), **options) as bob,
+    ):
+        await ada.sees("Bob is here.")
+        await bob.sees("Ada is here.")
+        yield ada, bob
 
 
 @contextlib.asynccontextmanager

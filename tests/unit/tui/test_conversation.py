@@ -2,28 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import AsyncIterator
-
 from tincan.errors import NoPath
 from tincan.link.interface import LinkStatus, Path
 from tincan.meet.mailbox import Side
 from tincan.tui.seam import Request
 from unit.tui.memory import PHRASE, Exchange, MendingConversation
-from unit.tui.seats import Seat, seated
-
-
-@contextlib.asynccontextmanager
-async def talking(exchange: Exchange | None = None, **options: object) -> AsyncIterator[tuple[Seat, Seat]]:
-    """Ada and Bob, connected."""
-    exchange = exchange or Exchange()
-    async with (
-        seated(exchange.make, Request(Side.ATTACH, PHRASE, name="Ada"), **options) as ada,
-        seated(exchange.make, Request(Side.TAP, PHRASE, name="Bob"), **options) as bob,
-    ):
-        await ada.sees("Bob is here.")
-        await bob.sees("Ada is here.")
-        yield ada, bob
+from unit.tui.seats import answered, seated, talking
 
 
 async def test_from_the_start_screen_to_the_goodbye() -> None:
@@ -53,7 +37,7 @@ async def test_from_the_start_screen_to_the_goodbye() -> None:
 
 async def test_ticks_say_how_far_a_message_has_come() -> None:
     exchange = Exchange()
-    async with talking(exchange, goodbye=0.1) as (ada, bob):
+    async with answered(exchange, goodbye=0.1) as (ada, bob):
         held: list[bytes] = []
         link = exchange.all[1].link
         assert link is not None
@@ -96,7 +80,7 @@ async def test_slash_commands() -> None:
         await ada.type("hi")
         await ada.sees("Countess    hi")
         await ada.type("/name")
-        await ada.sees("You: Countess. The other can: Bob.")
+        await ada.sees("You: Countess. The other can: Bob (tin-can/")
         await ada.type("/path")
         await ada.sees("Connected direct (UDP), 23 ms there and back; met at the")
         await ada.type("/help")
@@ -122,7 +106,7 @@ async def test_a_message_of_several_lines() -> None:
 
 async def test_a_peer_that_vanishes() -> None:
     exchange = Exchange()
-    async with talking(exchange) as (ada, bob):
+    async with answered(exchange) as (ada, bob):
         await bob.type("before")
         await ada.sees("before")
         link = exchange.all[1].link
@@ -137,7 +121,7 @@ async def test_a_peer_that_vanishes() -> None:
 
 async def test_messages_that_were_lost_are_told_at_the_end() -> None:
     exchange = Exchange()
-    async with talking(exchange) as (ada, _):
+    async with answered(exchange) as (ada, _):
         ours, theirs = (conversation.link for conversation in exchange.all)
         assert ours is not None
         assert theirs is not None
@@ -186,7 +170,7 @@ async def test_interrupting_says_goodbye_and_ends_with_130() -> None:
 
 async def test_leaving_does_not_wait_for_a_peer_that_is_silent() -> None:
     exchange = Exchange()
-    async with talking(exchange) as (ada, _):
+    async with answered(exchange) as (ada, _):
         for conversation in exchange.all:
             assert conversation.link is not None
             conversation.link.alter = lambda _, frame: None

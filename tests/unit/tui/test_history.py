@@ -15,8 +15,7 @@ from tincan.tui.lines import extract, lay_out
 from tincan.tui.talk import MAX_ENTRIES, Delivery, Entry, Kind, Talk
 from tincan.tui.widgets.history import History
 from unit.tui.memory import Exchange
-from unit.tui.seats import NOON, Seat
-from unit.tui.test_conversation import talking
+from unit.tui.seats import NOON, Seat, answered
 
 HOSTILE = (
     "\x1b[2J\x1b]52;c;ZXZpbA==\x07 \u202eevil\u202c [bold]big[/bold] [@click=app.quit]x[/] "
@@ -34,7 +33,7 @@ async def flood(seat: Seat, count: int, text: str = "number") -> None:
 
 
 async def test_a_long_history_is_scrolled_and_bounded() -> None:
-    async with talking() as (ada, _):
+    async with answered() as (ada, _):
         await flood(ada, MAX_ENTRIES + 500)
         controller = ada.app.controller
         assert controller is not None
@@ -54,7 +53,7 @@ async def test_a_long_history_is_scrolled_and_bounded() -> None:
 
 
 async def test_a_message_is_marked_and_copied_by_keys() -> None:
-    async with talking() as (ada, bob):
+    async with answered() as (ada, bob):
         await bob.type("first\nof two lines")
         await bob.type("second")
         await ada.sees("second")
@@ -67,7 +66,7 @@ async def test_a_message_is_marked_and_copied_by_keys() -> None:
 
 
 async def test_text_is_selected_with_the_mouse_and_copied_with_ctrl_c() -> None:
-    async with talking() as (ada, bob):
+    async with answered() as (ada, bob):
         await bob.type("a" * 70 + " wrapped words")
         await ada.sees("wrapped words")
         history = ada.app.screen.query_one(History)
@@ -84,7 +83,7 @@ async def test_text_is_selected_with_the_mouse_and_copied_with_ctrl_c() -> None:
 
 async def test_hostile_text_is_shown_harmlessly() -> None:
     exchange = Exchange()
-    async with talking(exchange) as (ada, bob):
+    async with answered(exchange) as (ada, bob):
         await exchange.all[1].send(HOSTILE)
         await ada.sees(
             "\\x1b[2J\\x1b]52;c;ZXZpbA==\\x07", "\\u202eevil\\u202c", "[bold]big[/bold]", "[@click=app.quit]"
@@ -99,7 +98,7 @@ async def test_hostile_text_is_shown_harmlessly() -> None:
 
 
 async def test_a_hostile_name_is_shown_harmlessly() -> None:
-    async with talking() as (ada, _):
+    async with answered() as (ada, _):
         controller = ada.app.controller
         assert controller is not None
         for number, name in enumerate(("[red]Bob[/red]", "\x1b[31mBob", "B" * 64), 1):

@@ -6,22 +6,20 @@ import importlib
 import pkgutil
 from collections.abc import Iterator
 
-import pytest
 from textual.dom import DOMNode
 
 from tincan import tui
 from tincan.tui.seam import Dialect
 from unit.tui.memory import PHRASE, Exchange
-from unit.tui.seats import seated
-from unit.tui.test_conversation import talking
+from unit.tui.seats import answered, seated
 
-SIZES = [(80, 24), (60, 20)]
+SMALL = (60, 20)
+"""The pictures of test_snapshots.py are those of 80x24."""
 
 
-@pytest.mark.parametrize("size", SIZES)
-async def test_every_screen_fits(size: tuple[int, int]) -> None:
+async def test_every_screen_fits() -> None:
     exchange = Exchange()
-    async with seated(exchange.make, size=size, dialects=(Dialect.NATIVE, Dialect.PYPEER)) as ada:
+    async with seated(exchange.make, size=SMALL, dialects=(Dialect.NATIVE, Dialect.PYPEER)) as ada:
         await ada.sees("Two cans, one string.", "h  Host", "j  Join", "d  Doctor", "q  Quit")
         await ada.press("j")
         await ada.sees("Speaks", "Phrase", "f1 Help")
@@ -41,12 +39,11 @@ async def test_every_screen_fits(size: tuple[int, int]) -> None:
         await ada.sees(PHRASE, f"tin-can tap {PHRASE}", "Waiting for the other can ...", "c Copy", "esc Cancel")
 
 
-@pytest.mark.parametrize("size", SIZES)
-async def test_the_conversation_fits(size: tuple[int, int]) -> None:
-    async with talking(size=size) as (ada, bob):
+async def test_the_conversation_fits() -> None:
+    async with answered(size=SMALL) as (ada, bob):
         await bob.type("word " * 40 + "end")
         await ada.sees("end", "Bob", "12:01", "23 ms", "Write a message", "⏎ Send", "f1 Help")
-        assert all(len(line) <= size[0] for line in ada.lines())
+        assert all(len(line) <= SMALL[0] for line in ada.lines())
         await ada.press("f1")
         await ada.sees("On this screen", "Esc closes")
         await ada.press(*["pagedown"] * 4)
@@ -56,7 +53,7 @@ async def test_the_conversation_fits(size: tuple[int, int]) -> None:
 
 
 async def test_the_window_may_change_its_size() -> None:
-    async with talking() as (ada, bob):
+    async with answered() as (ada, bob):
         for number in range(30):
             await bob.type(f"this is number {number}, and it has some words to be wrapped in a narrow window")
         await ada.sees("number 29")

@@ -17,8 +17,7 @@ from tincan.meet.phrase import parse
 from tincan.tui.seam import Dialect, Request
 from tincan.tui.talk import Phase
 from unit.tui.memory import PHRASE, Exchange
-from unit.tui.seats import Seat, seated
-from unit.tui.test_conversation import talking
+from unit.tui.seats import Seat, answered, seated
 
 PICTURES = Path(__file__).parents[3] / "docs" / "screens"
 _FONTS = re.compile(r"\s*@font-face \{.*?\}", re.DOTALL)
@@ -38,6 +37,8 @@ async def compare(seat: Seat, name: str) -> None:
             picture.write_text(shown, encoding="utf-8")
         assert picture.exists(), f"{picture.name} is missing; see the head of this file"
         assert shown == picture.read_text(encoding="utf-8"), f"{picture.name} differs; see the head of this file"
+    seat.app.theme = "tin-can-dark"
+    await seat.pilot.pause()
 
 
 def normal(svg: str) -> str:
@@ -46,10 +47,18 @@ def normal(svg: str) -> str:
     return "\n".join(line.rstrip() for line in svg.splitlines()) + "\n"
 
 
-async def test_start() -> None:
+async def test_start_palette_and_doctor() -> None:
     async with seated(Exchange().make) as ada:
         await ada.sees("Two cans, one string.")
         await compare(ada, "start")
+        await ada.press("ctrl+p")
+        await ada.sees("Search for commands", "Host (h)")
+        await compare(ada, "palette")
+        await ada.press("escape")
+        await ada.sees("Two cans, one string.")
+        await ada.press("d")
+        await ada.sees("Two cans can meet and be connected here.")
+        await compare(ada, "doctor")
 
 
 async def test_host() -> None:
@@ -103,17 +112,17 @@ async def test_code() -> None:
 
 async def test_talking_and_the_end_of_it() -> None:
     exchange = Exchange()
-    async with talking(exchange) as (ada, bob):
+    async with answered(exchange) as (ada, bob):
         await bob.type("Hello Ada, can you hear me?")
         await ada.sees("can you hear me?")
         await ada.type("Loud and clear. This line is long enough to be wrapped, so that one sees how it hangs.")
         await bob.sees("how it hangs")
-        await bob.type("/me pulls the string tight")
+        await bob.conversation.send("pulls the string tight", action=True)
         await ada.sees("pulls the string tight")
         await ada.type("Nothing in between:\n  no account,\n  no server that could read this.")
         await bob.sees("no server that could")
         await ada.until(lambda: ada.screen().count("✓✓") == 2)
-        await bob.press(*"Goo")
+        await bob.conversation.typing(True)
         await ada.sees("Bob is typing ...")
         await ada.press(*"So we are talking.")
         await ada.sees("So we are talking.")
@@ -135,25 +144,10 @@ async def test_talking_and_the_end_of_it() -> None:
 
 
 async def test_reconnecting() -> None:
-    async with talking() as (ada, _):
+    async with answered() as (ada, _):
         controller = ada.app.controller
         assert controller is not None
         controller.talk.phase = Phase.RECONNECTING
         controller.note("The path went silent; looking for another one ...")
         await ada.sees("reconnecting ...")
         await compare(ada, "reconnecting")
-
-
-async def test_doctor() -> None:
-    async with seated(Exchange().make) as ada:
-        await ada.press("d")
-        await ada.sees("Two cans can meet and be connected here.")
-        await compare(ada, "doctor")
-
-
-async def test_palette() -> None:
-    async with seated(Exchange().make) as ada:
-        await ada.sees("Two cans, one string.")
-        await ada.press("ctrl+p")
-        await ada.sees("Search for commands", "Host (h)")
-        await compare(ada, "palette")

@@ -117,6 +117,7 @@ def test_two_people_talk(terminals: list[Terminal], tmp_path: Path) -> None:
     assert bob.ends() == 0
     assert not _COLOURS.search(bob.raw)
     assert _COLOURS.search(ada.raw)
+    assert not re.search(rb"\x1b\][012];", ada.raw + bob.raw)  # the terminal's title is left alone
 
 
 def test_alone_it_opens_the_start_screen(terminals: list[Terminal], tmp_path: Path) -> None:
@@ -134,13 +135,13 @@ def test_an_error_is_told_after_the_screen_is_closed(terminals: list[Terminal], 
     waiting.sees("tin-can: Nobody came")
 
 
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
-def test_a_signal_leaves_the_terminal_as_it_was(terminals: list[Terminal], tmp_path: Path, name: str) -> None:
-    waiting = Terminal(tmp_path, "attach-string")
-    terminals.append(waiting)
-    waiting.sees("Waiting for the other can ...")
-    waiting.process.send_signal(getattr(signal, name))
-    assert waiting.ends() == 130
+def test_a_signal_leaves_the_terminal_as_it_was(terminals: list[Terminal], tmp_path: Path) -> None:
+    terminals += [Terminal(tmp_path, "attach-string"), Terminal(tmp_path, "attach-string")]
+    for waiting, number in zip(terminals, (signal.SIGTERM, signal.SIGHUP), strict=True):
+        waiting.sees("Waiting for the other can ...")
+        waiting.process.send_signal(number)
+    for waiting in terminals:
+        assert waiting.ends() == 130
 
 
 def test_suspending_and_coming_back(terminals: list[Terminal], tmp_path: Path) -> None:

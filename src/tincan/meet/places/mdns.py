@@ -66,9 +66,14 @@ async def _zeroconf() -> AsyncIterator[AsyncZeroconf]:
     except NotRunningException as exc:
         raise OSError("mDNS does not start") from exc
     finally:
-        with contextlib.suppress(NotRunningException):
-            await starting
-        await zeroconf.async_close()
+        # A second cancellation must not interrupt it: the sockets would stay open.
+        await asyncio.shield(asyncio.ensure_future(_close(zeroconf, starting)))
+
+
+async def _close(zeroconf: AsyncZeroconf, starting: asyncio.Future[None]) -> None:
+    with contextlib.suppress(NotRunningException):
+        await starting
+    await zeroconf.async_close()
 
 
 def _open() -> AsyncZeroconf:
