@@ -36,7 +36,9 @@ async def test_every_screen_fits() -> None:
         await ada.press("h")
         await ada.sees("Make the string")
         await ada.press("enter")
-        await ada.sees(PHRASE, f"tin-can tap {PHRASE}", "Waiting for the other can ...", "c Copy", "esc Cancel")
+        await ada.sees(
+            PHRASE, f"tin-can tap {PHRASE}", "Waiting for the other can ...", "c Copy", "esc Cancel", "f1 Help"
+        )
 
 
 async def test_the_conversation_fits() -> None:

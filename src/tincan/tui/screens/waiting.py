@@ -25,9 +25,9 @@ class WaitingScreen(Screen[bool]):
     """Shows the meeting; its result is whether there is a string now. Cancelling gives None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("c", "copy_phrase", "Copy phrase", id="waiting.copy-phrase", tooltip="Copy the phrase"),
+        Binding("c", "copy_phrase", "Copy", id="waiting.copy-phrase", tooltip="Copy the phrase"),
         Binding("j", "copy_command", "Copy command", id="waiting.copy-command", tooltip="Copy what the other types"),
-        Binding("r", "code", "QR code", id="waiting.code", tooltip="Show the QR code of that command, large"),
+        Binding("r", "code", "QR", id="waiting.code", tooltip="Show the QR code of that command, large"),
         Binding("escape", "cancel", "Cancel", id="waiting.cancel", tooltip="Stop waiting"),
     ]
 
