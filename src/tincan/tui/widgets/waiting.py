@@ -12,6 +12,8 @@ from tincan.tui.talk import Phase, PlaceState, Talk
 from tincan.tui.widgets.plain import Plain
 from tincan.tui.words import join_command
 
+WEAK_ROOM = "pypeer's keys are weak: whoever sees the database can try millions of passwords a second."
+
 
 class Invitation(Vertical):
     """The phrase, or the room's ID, what it is worth and what the other one types."""
@@ -40,9 +42,9 @@ class Invitation(Vertical):
     def _worth(self, phrase: Phrase) -> str:
         match self._request.dialect:
             case Dialect.PYPEER if self._request.password:
-                return "It has a password."
+                return f"It has a password. {WEAK_ROOM}"
             case Dialect.PYPEER:
-                return "It has no password: anybody may come in."
+                return f"It has no password: anybody may come in. {WEAK_ROOM}"
             case Dialect.CLASSIC:
                 from tincan.apps.dialects.classic import CLASSIC_SECURITY
 
