@@ -182,3 +182,5 @@ async def _one_request_only(request: web.Request, response: web.StreamResponse) 
     """Close after every answer, errors too: connections kept for later would only take room."""
     if not isinstance(response, web.WebSocketResponse):
         response.force_close()
+        # The headers are made already; without this one a client may send its next request into the closing.
+        response.headers["Connection"] = "close"

@@ -174,3 +174,11 @@ async def test_stopping_ends_the_streams() -> None:
         assert loop.time() - began < 2
         assert [value async for value in offers] == []
         await stack.aclose()
+
+
+async def test_every_answer_says_that_it_is_the_last() -> None:
+    """Else a client sends its next request into a connection that is being closed."""
+    async with switchboard() as url, aiohttp.ClientSession() as session:
+        for path in ("/healthz", "/rooms/ABCDEF/offer.json", "/rooms.json"):
+            async with session.get(url.replace("ws:", "http:") + path) as answer:
+                assert answer.headers["Connection"] == "close"
