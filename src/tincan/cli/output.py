@@ -119,6 +119,16 @@ class TerminalOutput(Output):
         else:
             self._show(f"{self._bold}{self.peer}:{self._off} {text}")
 
+    def handover(self, kind: str, url: str) -> None:
+        """See `Output.handover`. As a QR code too, when the terminal has room for it."""
+        from tincan.apps.dialects.qr import qr
+
+        size = os.get_terminal_size()
+        code = qr(url, columns=size.columns, lines=size.lines - 4)
+        if code is not None and not self._quiet:
+            self._show(code)
+        super().handover(kind, url)
+
     def note(self, text: str) -> None:
         """See `Output.note`."""
         if not self._quiet:
