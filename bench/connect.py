@@ -87,7 +87,7 @@ def through_nats() -> None:
         firebase = server.start([sys.executable, str(HERE / "firebase.py"), "9000"])
         firebase.wait_line("ready", timeout=20)
         alice, bob = lab.nat("port-restricted").host("alice"), lab.nat("port-restricted").host("bob")
-        options = ["--switchboard", board.url, "--no-lan", "--stun", turn.stun_url]
+        options = ["--switchboard", board.url, "--stun", turn.stun_url]
         for host in (alice, bob):
             host.names({name: SERVER for name in ("stun.l.google.com", "stun1.l.google.com", "stun2.l.google.com")})
         ours = repeat("tin-can, generated phrase", lambda: tin_can(alice, bob, *options))
