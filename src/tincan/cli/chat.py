@@ -18,12 +18,13 @@ from tincan.cli.main import at_a_screen
 from tincan.cli.options import MeetingOptions, find_text, meeting_options
 from tincan.cli.output import Hint, JsonOutput, Output, TerminalOutput, route
 from tincan.cli.runner import run_async
-from tincan.errors import TinCanError, UsageError
+from tincan.cli.strings import advise
+from tincan.errors import UsageError
 from tincan.link.dial import Connected
 from tincan.link.interface import ChannelClosed
 from tincan.meet.events import Waiting
 from tincan.meet.mailbox import Side
-from tincan.meet.phrase import Phrase, describe_strength, looks_mistyped, parse
+from tincan.meet.phrase import Phrase, describe_strength, parse
 
 GOODBYE = 30.0
 """Seconds to get what was typed delivered after the end of stdin."""
@@ -112,11 +113,8 @@ def _screens(options: MeetingOptions) -> bool:
 
 
 def _run(talk: Coroutine[Any, Any, int], output: Output) -> int:
-    try:
+    with output.telling_errors():
         return run_async(talk)
-    except TinCanError as exc:
-        output.error(exc)
-        raise
 
 
 async def _talk(mode: Mode, text: str | None, options: MeetingOptions, output: Output, lines: Lines) -> int:
@@ -156,7 +154,7 @@ def _conversation(
         return conversation, lambda event: "Waiting for the other side ..."
     phrase = parse(text) if text is not None else None
     if phrase is not None:
-        _advise(phrase, output)
+        advise(phrase, output)
     side = Side.TAP if mode == "tap" else Side.ATTACH
     ours = StringConversation(side, phrase, options.settings, name=options.name)
     return ours, lambda event: _hint(side, event, phrase)
@@ -203,16 +201,6 @@ def _end(event: Closed, output: Output) -> int:
     who = "You hung up." if event.reason.value == "local" else "The other can hung up."
     output.closed(event.reason.value, who + lost)
     return 0
-
-
-def _advise(phrase: Phrase, output: Output) -> None:
-    if not phrase.generated:
-        strength = describe_strength(phrase)
-        if strength.startswith("weak"):
-            output.note(f"This phrase is {strength}.")
-        word = looks_mistyped(phrase.text)
-        if word is not None:
-            output.note(f"{word!r} is not among the words that tin-can makes phrases of; it is taken as it is.")
 
 
 def _hint(side: Side, event: Waiting, given: Phrase | None) -> str:

@@ -7,11 +7,12 @@ object a line on stdout, with the names that docs/cli.md promises.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, TextIO
 
 from tincan.apps.chat.events import Delivered, MessageReceived, PeerHello
 from tincan.apps.text import visible
@@ -41,6 +42,7 @@ class Output:
     def __init__(self, *, quiet: bool = False) -> None:
         self.peer = "peer"
         self._quiet = quiet
+        self._to: TextIO | None = None
 
     def waiting(self, event: Waiting, hint: str) -> None:
         """Tell where the line is and how the other one joins it."""
@@ -84,12 +86,37 @@ class Output:
         """Tell that the route has changed."""
         self.note(f"Now connected {PATHS.get(path, path)}.")
 
+    def carrier(self, path: str, tcp: bool) -> None:
+        """Tell how a stream's bytes go."""
+        how = "by TCP" if tcp else "inside the link, since no TCP path was found (slower)"
+        self.note(f"Bytes go {how}, {PATHS.get(path, path).replace('(TCP)', '').strip()}.")
+
+    def reconnecting(self) -> None:
+        """Tell that the link was lost and is being tied again."""
+        self.note("The connection was lost; looking for the other can again ...")
+
+    def reconnected(self, path: str) -> None:
+        """Tell that the string is tied again."""
+        self.note(f"Connected again, {PATHS.get(path, path)}.")
+
     def closed(self, reason: str, text: str) -> None:
         """Tell how it ended."""
         self.note(text)
 
+    def piped(self, sent: int, received: int) -> None:
+        """Tell programs how many bytes a pipe has carried."""
+
     def error(self, exc: TinCanError) -> None:
         """Tell programs of an error; people read it on stderr anyway."""
+
+    @contextlib.contextmanager
+    def telling_errors(self) -> Iterator[None]:
+        """Tell of the error that a command ends with."""
+        try:
+            yield
+        except TinCanError as exc:
+            self.error(exc)
+            raise
 
     def note(self, text: str) -> None:
         """Say something to the person."""
@@ -97,8 +124,7 @@ class Output:
             print(visible(text, multiline=True), file=sys.stderr, flush=True)
 
     def _line(self, text: str) -> None:
-        sys.stdout.write(text + "\n")
-        sys.stdout.flush()
+        print(text, file=self._to or sys.stdout, flush=True)
 
 
 class TerminalOutput(Output):
@@ -136,7 +162,15 @@ class TerminalOutput(Output):
 
 
 class JsonOutput(Output):
-    """For programs: one JSON object a line."""
+    """For programs: one JSON object a line, on stdout unless that is taken."""
+
+    def __init__(self, *, quiet: bool = False, to: TextIO | None = None) -> None:
+        super().__init__(quiet=quiet)
+        self._to = to
+
+    def piped(self, sent: int, received: int) -> None:
+        """See `Output.piped`."""
+        self._event("piped", sent=sent, received=received)
 
     def waiting(self, event: Waiting, hint: str) -> None:
         """See `Output.waiting`."""
@@ -179,6 +213,21 @@ class JsonOutput(Output):
         """See `Output.path`."""
         self._event("path", path=path, **({} if rtt is None else {"rtt": round(rtt, 4)}))
         super().path(path, rtt)
+
+    def carrier(self, path: str, tcp: bool) -> None:
+        """See `Output.carrier`."""
+        self._event("stream", path=path, tcp=tcp)
+        super().carrier(path, tcp)
+
+    def reconnecting(self) -> None:
+        """See `Output.reconnecting`."""
+        self._event("reconnecting")
+        super().reconnecting()
+
+    def reconnected(self, path: str) -> None:
+        """See `Output.reconnected`."""
+        self._event("reconnected", path=path)
+        super().reconnected(path)
 
     def closed(self, reason: str, text: str) -> None:
         """See `Output.closed`."""

@@ -155,6 +155,12 @@ class IceAgent(aioice.ice.Connection):
         """Whether this machine has nothing but loopback."""
         return all(i.address.is_loopback for i in self._interfaces)
 
+    def take_role(self, *, controlling: bool) -> None:
+        """Be controlling or controlled after all; `RuntimeError` once there is somebody to check with."""
+        if self._remote_candidates or self.remote_username is not None:
+            raise RuntimeError("the ICE role is settled")
+        self.ice_controlling = controlling
+
     # -- gathering ---------------------------------------------------------
 
     async def gather_hosts(self) -> None:

@@ -1,8 +1,9 @@
-"""Link and Channel: what the rest of tin-can knows of a connection.
+"""Link, Channel and Stream: what the rest of tin-can knows of a connection.
 
 A link is one authenticated, encrypted connection to one peer. Channels are
-reliable, ordered message pipes inside it. `tincan.link.memory` has a pair of
-links for tests, `tincan.link.webrtc` the real ones.
+reliable, ordered message pipes inside it; a stream is a bulk byte stream that
+belongs to it (`tincan.link.streams`). `tincan.link.memory` has pairs of links
+and streams for tests, `tincan.link.webrtc` the real links.
 """
 
 from __future__ import annotations
@@ -54,6 +55,12 @@ class ChannelClosed(WorldError):
     """The channel or its link has ended; there is no more to receive or to send to."""
 
 
+class StreamBroken(WorldError):
+    """A stream ended before the peer had said that it has nothing more to send."""
+
+    exit_code = 8
+
+
 class Channel(Protocol):
     """A reliable, ordered pipe of messages (bytes) inside a link."""
 
@@ -76,6 +83,39 @@ class Channel(Protocol):
 
     async def close(self) -> None:
         """Close the channel for both sides. What was sent before still arrives. Idempotent."""
+
+
+class Stream(Protocol):
+    """A bulk byte stream to the peer: full duplex, and each direction ends by itself.
+
+    One task at a time may read and one may write; they do not wait for each
+    other. Nothing is buffered without bound: a peer that does not read makes
+    `write` wait.
+    """
+
+    @property
+    def path(self) -> Path:
+        """The route in use; `Path.DIRECT_TCP` or `Path.LAN` may replace the link's own path while data flows."""
+
+    async def read(self, limit: int) -> bytes | bytearray | memoryview:
+        """Return 1 to ``limit`` bytes; none after the peer's `write_eof`, then and ever after.
+
+        What was returned is valid until the next call. Raises `StreamBroken`
+        when the stream ended otherwise: a read that returns nothing is proof
+        that everything the peer wrote has come.
+        """
+
+    async def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Send all of ``data``, waiting while too much is unsent; ``data`` may be changed once this returns.
+
+        Raises `StreamBroken` when the stream has ended.
+        """
+
+    async def write_eof(self) -> None:
+        """Tell the peer that nothing more comes. Reading goes on. Idempotent."""
+
+    async def close(self) -> None:
+        """End both directions now. Idempotent. Before both sides wrote their end, the peer gets `StreamBroken`."""
 
 
 class Link(Protocol):

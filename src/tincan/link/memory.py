@@ -1,4 +1,4 @@
-"""Two links connected within one process: what every app is tested over.
+"""Two links, and two ends of a stream, connected within one process: what every app is tested over.
 
 `MemoryLink.pair` returns both ends. They keep the whole contract of
 `tincan.link.interface`: bounded queues make a fast sender wait for a slow
@@ -21,6 +21,7 @@ from tincan.link.interface import (
     CloseReason,
     LinkStatus,
     Path,
+    StreamBroken,
 )
 
 Alter = Callable[[str, bytes], bytes | None]
@@ -208,3 +209,92 @@ class MemoryLink:
         self._channels.clear()
         self._arriving.close()
         self._ended.set()
+
+
+class MemoryStream:
+    """One end of a stream within this process; see `tincan.link.interface.Stream`.
+
+    ``pair`` returns both ends. A test may cut it (`vanish`), or let it break
+    by itself once ``break_after`` more bytes were written at this end.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self.path = Path.LAN
+        self.break_after: int | None = None
+        self._capacity = capacity
+        self._arrived = bytearray()
+        self._eof_came = False
+        self._eof_sent = False
+        self._broken = False
+        self._changed = asyncio.Event()
+        self._peer: MemoryStream | None = None
+
+    @classmethod
+    def pair(cls, *, capacity: int = 256 * 1024) -> tuple[MemoryStream, MemoryStream]:
+        """Return two connected ends; ``capacity``: bytes that wait in each direction before `write` does."""
+        a, b = cls(capacity), cls(capacity)
+        a._peer, b._peer = b, a
+        return a, b
+
+    async def read(self, limit: int) -> bytes:
+        """See `Stream.read`."""
+        while not self._arrived and not self._eof_came and not self._broken:
+            await self._wait()
+        if not self._arrived:
+            if self._eof_came:
+                return b""
+            raise StreamBroken("The stream to the peer broke.")
+        data = bytes(self._arrived[:limit])
+        del self._arrived[:limit]
+        self._ring()
+        return data
+
+    async def write(self, data: bytes | bytearray | memoryview) -> None:
+        """See `Stream.write`."""
+        peer = self._peer_end()
+        rest = memoryview(bytes(data))
+        while rest:
+            while not self._broken and len(peer._arrived) >= self._capacity:
+                await self._wait()
+            if self._broken or self._eof_sent:
+                raise StreamBroken("The stream to the peer has ended.")
+            count = min(len(rest), self._capacity - len(peer._arrived))
+            if self.break_after is not None:
+                count = min(count, self.break_after)
+                self.break_after -= count
+            peer._arrived += rest[:count]
+            rest = rest[count:]
+            self._ring()
+            if self.break_after == 0:
+                self.vanish()
+        await asyncio.sleep(0)
+
+    async def write_eof(self) -> None:
+        """See `Stream.write_eof`."""
+        if self._broken and not self._eof_sent:
+            raise StreamBroken("The stream to the peer has ended.")
+        self._eof_sent = True
+        self._peer_end()._eof_came = True
+        self._ring()
+
+    async def close(self) -> None:
+        """See `Stream.close`."""
+        self.vanish()
+
+    def vanish(self) -> None:
+        """Break both directions; what was written before can still be read."""
+        self._broken = self._peer_end()._broken = True
+        self._ring()
+
+    def _peer_end(self) -> MemoryStream:
+        if self._peer is None:
+            raise RuntimeError("a MemoryStream comes from MemoryStream.pair()")
+        return self._peer
+
+    def _ring(self) -> None:
+        self._changed.set()
+        self._peer_end()._changed.set()
+
+    async def _wait(self) -> None:
+        self._changed.clear()
+        await self._changed.wait()

@@ -130,7 +130,11 @@ class _Ice:
     def __init__(self, agent: IceAgent) -> None:
         self._recv = agent.recv
         self._send = agent.send
-        self.role = "controlling" if agent.ice_controlling else "controlled"
+        self.take_role(controlling=agent.ice_controlling)
+
+    def take_role(self, *, controlling: bool) -> None:
+        """Take the role from which, unless told otherwise, the DTLS role follows."""
+        self.role = "controlling" if controlling else "controlled"
 
 
 class _Sctp(RTCSctpTransport):
@@ -339,11 +343,14 @@ def _cost(message: bytes | str) -> int:
 
 
 class WebRtcLink:
-    """One connection to one peer. `gather`, `description`, then `connect`; see `Link` for the rest."""
+    """One connection to one peer. `gather`, `description`, then `connect`; see `Link` for the rest.
+
+    ``side`` may be None at first: then `take_side` comes before `description`.
+    """
 
     def __init__(
         self,
-        side: Side,
+        side: Side | None,
         *,
         relay_only: bool = False,
         control: bool = True,
@@ -353,7 +360,8 @@ class WebRtcLink:
         # The tapping can makes the offer, so it controls (RFC 8445 section 6.1.1).
         self.ice = IceAgent(controlling=side is Side.TAP, relay_only=relay_only)
         self._certificate = _dtls.RTCCertificate.generateCertificate()
-        self._dtls = RTCDtlsTransport(_Ice(self.ice), [self._certificate])  # type: ignore[arg-type]
+        self._ice = _Ice(self.ice)
+        self._dtls = RTCDtlsTransport(self._ice, [self._certificate])  # type: ignore[arg-type]
         self._ice_timeout = ice_timeout
         self._dtls_timeout = dtls_timeout
         self._sctp = _Sctp(
@@ -385,6 +393,11 @@ class WebRtcLink:
     async def ask_server(self, server: IceServer) -> None:
         """Learn the candidates a STUN or TURN server gives. Never raises, ends in bounded time."""
         await self.ice.ask_server(server)
+
+    def take_side(self, side: Side) -> None:
+        """Take the side that was not known yet; before anybody is told how to reach us."""
+        self.ice.take_role(controlling=side is Side.TAP)
+        self._ice.take_role(controlling=side is Side.TAP)
 
     def description(self, candidates: tuple[Candidate, ...], *, complete: bool) -> Description:
         """Return this side's offer or answer with the candidates known so far."""
