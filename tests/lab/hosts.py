@@ -321,6 +321,11 @@ class Router(Host):
         self.rules = dataclasses.replace(self.rules, udp_blocked=blocked)
         self.namespace.nft("flush ruleset\n" + self.rules.render())
 
+    def block_tcp(self, except_to: str) -> None:
+        """Stop forwarding TCP to any other address outside; translations forget everything."""
+        self.rules = dataclasses.replace(self.rules, tcp_only_to=except_to)
+        self.namespace.nft("flush ruleset\n" + self.rules.render())
+
 
 def _link(name: str, peer: str, peer_namespace: Namespace) -> str:
     return f"link add {name} type veth peer name {peer} netns {peer_namespace.name}"

@@ -42,6 +42,8 @@ class NatRules:
     inside: str
     udp_blocked: bool = False
     hairpin: bool = False
+    tcp_only_to: str | None = None
+    """The only address outside that TCP reaches."""
 
     def __post_init__(self) -> None:
         if self.hairpin and self.kind is NatKind.SYMMETRIC:
@@ -60,6 +62,8 @@ class NatRules:
         yield "chain forward { type filter hook forward priority filter; policy drop;"
         if self.udp_blocked:
             yield "meta l4proto udp drop"
+        if self.tcp_only_to is not None:
+            yield f'meta l4proto tcp iifname "{INSIDE}" ip daddr != {self.tcp_only_to} drop'
         yield "ct state established,related accept"
         yield f'iifname "{INSIDE}" accept'
         yield "ct status dnat accept"

@@ -6,7 +6,13 @@ need() { command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ] || missing="$m
 need ip iproute2
 need nft nftables
 need turnserver coturn
+need miniupnpd miniupnpd-nftables # the program alone; the package miniupnpd would bring a service
 need openssl openssl
+need socat socat
+need ssh openssh-client
+need sshd openssh-server
+need rsync rsync
+need git git
 [ -n "$missing" ] || exit 0
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
     echo "the laboratory's tests need root on Debian, and the packages:$missing; they will be skipped" >&2
@@ -14,6 +20,13 @@ if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
 fi
 echo "installing$missing ..."
 export DEBIAN_FRONTEND=noninteractive
+# No service is started on the machine: the tests run their own, in the laboratory.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod +x "$policy"
+    trap 'rm -f "$policy"' EXIT
+fi
 apt-get update -qq
 # shellcheck disable=SC2086  # a list of names
 apt-get install -y -qq --no-install-recommends $missing >/dev/null

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import logging
 import secrets
@@ -20,7 +21,7 @@ from tincan.link.dial import LinkEvent, Settings, Tell, tie_string
 from tincan.link.interface import ChannelClosed, CloseReason, Link, Path, Stream
 from tincan.link.punch import Punching
 from tincan.link.streams import LinkStream, Streams
-from tincan.meet.events import ServersOffered
+from tincan.meet.events import ServersOffered, SideTaken
 from tincan.meet.mailbox import Side
 from tincan.meet.phrase import Phrase, parse
 from tincan.nat.servers import IceServer
@@ -30,6 +31,9 @@ logger = logging.getLogger(__name__)
 
 GREETING: Final = 10.0
 """Seconds for the peer to greet once the string is tied."""
+
+PUNCHING_SHOWS: Final = 1.0
+"""Seconds without a TCP path after which the user is told that bytes go without one."""
 
 MENDING: Final = 120.0
 """Seconds in which two cans that lost each other look for one another again."""
@@ -102,6 +106,8 @@ class _Knot:
         self.again: bytes | None = None
         self.received: asyncio.Queue[int] = asyncio.Queue(1)
         self.reason: CloseReason | None = None
+        self.silent = asyncio.Event()
+        """No more notes come."""
 
     async def listen(self) -> None:
         """Take the peer's notes until the link ends."""
@@ -114,6 +120,8 @@ class _Knot:
                     self.received.put_nowait(note.count)
         except ChannelClosed:
             self.reason = await self.link.wait_closed()
+        finally:
+            self.silent.set()
 
 
 class PhraseString:
@@ -192,9 +200,9 @@ class PhraseString:
         """Return what the peer tells by `tell_received`; raises `ChannelClosed` when the link ends before."""
         knot = self._standing()
         waiting = asyncio.ensure_future(knot.received.get())
-        closed = asyncio.ensure_future(knot.link.wait_closed())
+        silent = asyncio.ensure_future(knot.silent.wait())  # not the link's end, which may overtake the last note
         try:
-            await asyncio.wait([waiting, closed], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([waiting, silent], return_when=asyncio.FIRST_COMPLETED)
             if not waiting.done() and not knot.received.empty():
                 return knot.received.get_nowait()
             if not waiting.done():
@@ -202,7 +210,7 @@ class PhraseString:
             return waiting.result()
         finally:
             waiting.cancel()
-            closed.cancel()
+            silent.cancel()
 
     # -- inside -------------------------------------------------------------------------
 
@@ -276,16 +284,23 @@ class PhraseString:
         self._hear(event)
 
     def _later_tell(self, event: LinkEvent) -> None:
-        if isinstance(event, ServersOffered):
+        if isinstance(event, SideTaken):
+            self._side = event.side  # and it stays: mending need not find out again
+        elif isinstance(event, ServersOffered):
             self._servers += [server for server in event.servers if server not in self._servers]
 
     def _watch(self, stream: LinkStream) -> LinkStream:
         """Tell how the stream goes, once that is known."""
 
         async def tell() -> None:
-            await stream.settled()
-            if not stream.closed:
-                self._hear(Carrier(stream.path, stream.by_tcp))
+            told = None
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(PUNCHING_SHOWS):
+                    await stream.settled()
+            while not stream.closed and told is not stream.by_tcp:
+                told = stream.by_tcp
+                self._hear(Carrier(stream.path, told))
+                await stream.settled()
 
         task = asyncio.create_task(tell(), name="carrier")
         self._watching.add(task)

@@ -88,7 +88,7 @@ class Output:
 
     def carrier(self, path: str, tcp: bool) -> None:
         """Tell how a stream's bytes go."""
-        how = "by TCP" if tcp else "inside the link, since no TCP path was found (slower)"
+        how = "by TCP" if tcp else "inside the link, as there is no TCP path so far (slower)"
         self.note(f"Bytes go {how}, {PATHS.get(path, path).replace('(TCP)', '').strip()}.")
 
     def reconnecting(self) -> None:

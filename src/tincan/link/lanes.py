@@ -1,4 +1,4 @@
-"""The two lanes of a stream, without any input or output; docs/protocol.md section 6 is the wire format.
+"""The two lanes of a stream, without any input or output; docs/streams.md is the wire format.
 
 A stream begins on a channel of its link, where it may send at once. Meanwhile
 both ends punch a TCP path (`tincan.link.punch`), and tell each other over the
@@ -117,9 +117,10 @@ class Lanes:
             return Moved()
         elif kind == bytes([_PUNCH]):
             try:
-                return _punch.decode(body)
+                offer: Offer | More | NoOffer = _punch.decode(body)
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 raise ProtocolError("The peer sent a stream offer that cannot be read.") from None
+            return offer
         return None
 
     def consumed(self, count: int) -> bytes | None:

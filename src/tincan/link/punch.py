@@ -78,6 +78,7 @@ class Punch:
         self._theirs: set[Address] = set()
         self._strangers: dict[asyncio.Task[None], None] = {}
         self._proven: asyncio.Queue[tuple[socket.socket, Path]] = asyncio.Queue(MAX_STRANGERS)
+        self._secured: list[TlsStream] = []
         self._group: asyncio.TaskGroup | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._key = b""
@@ -115,12 +116,19 @@ class Punch:
         self._key = punch_key(*nonces)
         pin = Pin(self._certificate, offer.certificate)
         tapping = self._side is Side.TAP
+        chosen = None
         try:
             async with asyncio.timeout(PATIENCE if tapping else MORE_PATIENCE), self._trying():
                 self.add(offer.addresses)
-                return await (self._nominate(pin) if tapping else self._be_nominated(pin))
+                found = await (self._nominate(pin) if tapping else self._be_nominated(pin))
+            chosen = found
         except TimeoutError:
             raise NoPath("No TCP path to the peer was found.") from None
+        finally:  # also when the time was over, or the caller went, while the others were being stopped
+            for stream in self._secured:
+                if stream is not chosen:
+                    await stream.close()
+        return chosen
 
     def add(self, addresses: Iterable[Address]) -> None:
         """Try these addresses of the peer too, as far as they may be tried."""
@@ -205,14 +213,14 @@ class Punch:
             sock, path = await self._proven.get()
             with contextlib.suppress(OSError, AuthenticationFailed):
                 async with asyncio.timeout(NOMINATION):
-                    return await secure(sock, pin, self._side, path)
+                    return await self._secure(sock, pin, path)
 
     async def _be_nominated(self, pin: Pin) -> TlsStream:
         ready: asyncio.Queue[TlsStream] = asyncio.Queue()
 
         async def take_part(sock: socket.socket, path: Path) -> None:
             with contextlib.suppress(OSError, AuthenticationFailed):
-                ready.put_nowait(await secure(sock, pin, self._side, path))
+                ready.put_nowait(await self._secure(sock, pin, path))
 
         async def take_part_everywhere() -> None:
             while True:
@@ -222,3 +230,8 @@ class Punch:
 
         self._spawn(take_part_everywhere())
         return await ready.get()
+
+    async def _secure(self, sock: socket.socket, pin: Pin, path: Path) -> TlsStream:
+        stream = await secure(sock, pin, self._side, path)
+        self._secured.append(stream)
+        return stream

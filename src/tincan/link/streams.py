@@ -45,7 +45,7 @@ class LinkStream:
         self._side = side
         self._settings = settings
         self._lanes = Lanes()
-        self._arrived: deque[bytes | memoryview] = deque()
+        self._arrived: deque[bytearray | memoryview] = deque()
         self._tcp: TlsStream | None = None
         self._broken = False
         self._closed = False
@@ -54,10 +54,11 @@ class LinkStream:
         self._talking = asyncio.Lock()
         self._offered: asyncio.Queue[Offer | More | NoOffer] = asyncio.Queue(MAX_ADDRESSES + 1)
         self._punched = asyncio.Event()
+        self._punching = asyncio.create_task(self._punch(settings), name="punch")
         self._tasks = [
+            self._punching,
             asyncio.create_task(self._listen(), name="stream"),
             asyncio.create_task(self._watch(), name="stream's link"),
-            asyncio.create_task(self._punch(settings), name="punch"),
         ]
 
     @property
@@ -93,7 +94,8 @@ class LinkStream:
             self._arrived.appendleft(piece[limit:])
         credit = self._lanes.consumed(min(limit, len(piece)))
         if credit is not None:
-            await self._say(credit)
+            with contextlib.suppress(StreamBroken):  # what has come is worth having all the same
+                await self._say(credit)
         return piece[:limit]
 
     async def write(self, data: bytes | bytearray | memoryview) -> None:
@@ -169,7 +171,7 @@ class LinkStream:
             while True:
                 event = self._lanes.receive(await self._channel.receive())
                 if isinstance(event, Data):
-                    self._arrived.append(event.data)
+                    self._store(event.data)
                 elif isinstance(event, Offer | More | NoOffer) and self._settings is not None:
                     if self._offered.full():
                         raise ProtocolError("The peer offers without end.")
@@ -182,27 +184,37 @@ class LinkStream:
             await self._channel.close()
         finally:
             self._broken = True
+            if not self._offered.full():
+                self._offered.put_nowait(NoOffer())  # for one who still waits for the peer's
             self._ring()
+
+    def _store(self, data: bytes) -> None:
+        """Keep data for the reader, small pieces together: the window counts bytes, not what holds them."""
+        last = self._arrived[-1] if self._arrived else None
+        if isinstance(last, bytearray) and len(last) + len(data) <= PIECE:
+            last += data
+        else:
+            self._arrived.append(bytearray(data))
 
     async def _watch(self) -> None:
         """Let a stream end with its link; one that ended in good order still has its last bytes to bring."""
         if await self._link.wait_closed() in (CloseReason.LOST, CloseReason.BROKEN):
             logger.info("the link of a stream is lost")
+            self._punching.cancel()
             await self._punched.wait()
             if self._tcp is not None:
                 await self._tcp.close()
 
     async def _punch(self, settings: Punching | None) -> None:
         try:
-            self._tcp = await self._connect(settings)
-            logger.info("stream goes by TCP (%s)", self._tcp.path.value)
+            await self._connect(settings)
         except (NoPath, OSError, StreamBroken) as exc:
             logger.info("stream stays on the channel: %s", exc)
         finally:
             self._punched.set()
             self._ring()
 
-    async def _connect(self, settings: Punching | None) -> TlsStream:
+    async def _connect(self, settings: Punching | None) -> None:
         later: asyncio.Queue[Address] = asyncio.Queue()
         try:
             punch = Punch(self._side, settings, later.put_nowait) if settings is not None else None
@@ -220,7 +232,9 @@ class LinkStream:
                 if not isinstance(offer, Offer):
                     raise NoPath("The peer looks for no TCP path.")
                 helpers.append(asyncio.create_task(self._hear_more(punch)))
-                return await punch.connect(offer)
+                # At once, so that `close` finds it even when it comes while the helpers are being stopped.
+                self._tcp = await punch.connect(offer)
+                logger.info("stream goes by TCP (%s)", self._tcp.path.value)
             finally:
                 for helper in helpers:
                     await settle(helper)

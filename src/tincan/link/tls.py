@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import enum
 import hmac
 import os
 import secrets
@@ -70,15 +71,23 @@ class Certificate:
             os.unlink(path)
 
 
-def fresh_certificate() -> Certificate:
-    """Make a self-signed certificate (ECDSA on P-256) that nobody has seen before."""
+class KeyKind(enum.Enum):
+    """What key a certificate is made for."""
+
+    P256 = "ECDSA on P-256"
+    ED25519 = "Ed25519"
+
+
+def fresh_certificate(kind: KeyKind = KeyKind.P256) -> Certificate:
+    """Make a self-signed certificate that nobody has seen before."""
     import datetime
 
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
-    key = ec.generate_private_key(ec.SECP256R1())
+    elliptic = kind is KeyKind.P256
+    key = ec.generate_private_key(ec.SECP256R1()) if elliptic else ed25519.Ed25519PrivateKey.generate()
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, secrets.token_hex(8))])
     now = datetime.datetime.now(datetime.UTC)
     certificate = (
@@ -90,7 +99,7 @@ def fresh_certificate() -> Certificate:
         # The clocks of two peers may differ; that it is the pinned one is what counts.
         .not_valid_before(now - datetime.timedelta(days=365))
         .not_valid_after(now + datetime.timedelta(days=3650))
-        .sign(key, hashes.SHA256())
+        .sign(key, hashes.SHA256() if elliptic else None)  # Ed25519 brings its own
     )
     password = secrets.token_hex(32).encode()
     pem = key.private_bytes(
@@ -155,6 +164,11 @@ class TlsStream:
         """The certificate that the peer has shown (DER)."""
         return self._tls.getpeercert(binary_form=True)
 
+    @property
+    def protocol(self) -> str | None:
+        """What both ends speak inside, if they have agreed on that by ALPN (RFC 7301)."""
+        return self._tls.selected_alpn_protocol()
+
     async def handshake(self) -> None:
         """Do the TLS handshake. Raises `ssl.SSLError` and `OSError`."""
         loop = asyncio.get_running_loop()
@@ -208,7 +222,7 @@ class TlsStream:
                     self._tls.write(view[start : start + CHUNK])
                     await self._flush()
                     await self._take_turns()
-                except (OSError, ssl.SSLError) as exc:
+                except OSError as exc:  # ssl.SSLError is one
                     raise StreamBroken(_BROKEN) from exc
 
     async def write_eof(self) -> None:
@@ -225,22 +239,20 @@ class TlsStream:
                 with contextlib.suppress(ssl.SSLWantReadError):
                     self._tls.unwrap()
                 await self._flush()
-            except ssl.SSLError as exc:
-                raise StreamBroken(_BROKEN) from exc
-            except OSError as exc:
+            except OSError as exc:  # ssl.SSLError is one
                 raise StreamBroken(_BROKEN) from exc
 
     async def close(self) -> None:
         """See `Stream.close`."""
-        if self._closed:
-            return
-        self._closed = True
-        if not (self._eof_came and self._eof_sent):
-            # A reset, so that nothing lingers that nobody will read.
+        if not self._closed:
+            self._closed = True
+            if not (self._eof_came and self._eof_sent):
+                # A reset, so that nothing lingers that nobody will read.
+                with contextlib.suppress(OSError):
+                    self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
             with contextlib.suppress(OSError):
-                self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
-        with contextlib.suppress(OSError):
-            self._sock.shutdown(socket.SHUT_RDWR)  # wakes whoever waits to read or to write
+                self._sock.shutdown(socket.SHUT_RDWR)  # wakes whoever waits to read or to write
+        # Also the second time: the first may have been cancelled while it waited here.
         async with self._reading, self._writing:
             self._sock.close()  # now that nobody waits for a number that may soon be another socket's
 
@@ -285,7 +297,12 @@ async def secure(sock: socket.socket, pin: Pin, side: Side, path: Path) -> TlsSt
     Raises `AuthenticationFailed` when the other end has not the pinned
     certificate, `OSError` when the connection breaks or says nothing.
     """
-    stream = TlsStream(sock, pin.context(side), server=side is Side.ATTACH, path=path)
+    try:
+        context = pin.context(side)
+    except BaseException:
+        sock.close()
+        raise
+    stream = TlsStream(sock, context, server=side is Side.ATTACH, path=path)
     try:
         async with asyncio.timeout(HANDSHAKE_TIMEOUT):
             await stream.handshake()
