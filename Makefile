@@ -4,12 +4,14 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test check unit lab bench-connect bench-start packages clean
+.PHONY: help demo test check unit lab bench-connect bench-start bench-pipe bench-send packages clean
 
 help:
 	@echo "make demo           two cans on this machine find each other and talk"
 	@echo "make test           everything: formatting, types, and the whole test suite"
 	@echo "make bench-connect  how long connecting takes, against pypeer, through two NATs"
+	@echo "make bench-pipe     how fast pipes are, against openssl and socat, between two network namespaces"
+	@echo "make bench-send     how fast files are, against magic-wormhole, on one LAN"
 	@echo "make check          formatting and types only;  make unit  the quick tests only"
 
 demo: .venv/run
@@ -31,6 +33,12 @@ lab: .venv/dev packages
 
 bench-connect: .venv/bench packages
 	$(BIN)/python -m bench.connect
+
+bench-pipe: .venv/bench packages
+	$(BIN)/python -m bench.pipe
+
+bench-send: .venv/bench packages
+	$(BIN)/python -m bench.send
 
 # Versions are held by constraints.txt; the environment is made again when they change.
 .venv/run: pyproject.toml constraints.txt
