@@ -68,14 +68,17 @@ Tell = Callable[[LinkEvent], None]
 
 
 @contextlib.asynccontextmanager
-async def tie_string(side: Side, phrase: Phrase | None, settings: Settings, tell: Tell) -> AsyncIterator[Link]:
+async def tie_string(side: Side | None, phrase: Phrase | None, settings: Settings, tell: Tell) -> AsyncIterator[Link]:
     """Meet the other can and yield the link to it; closed at the end.
 
-    ``phrase`` None (attach only): one is generated and told by `Waiting`.
-    Raises what `tincan.meet.meeting.meet` and `WebRtcLink.connect` raise.
+    ``side`` None: whoever comes first waits, and `SideTaken` tells which side
+    this can has come to. ``phrase`` None (attach only): one is generated and
+    told by `Waiting`. Raises what `tincan.meet.meeting.meet` and `WebRtcLink.connect` raise.
     """
     if not settings.lan and not settings.switchboards:
         raise UsageError("There is no place to meet: name a switchboard (--switchboard URL) or leave out --no-lan.")
+    if phrase is None and side is not Side.ATTACH:
+        raise UsageError("Name the phrase that both of you use; only the one who waits can have one made up.")
     with plain_errors():
         async with asyncio.TaskGroup() as group:
             dial = _Dial(side, settings, tell, group)
@@ -92,7 +95,7 @@ async def tie_string(side: Side, phrase: Phrase | None, settings: Settings, tell
 class _Dial:
     """One use of `tie_string`."""
 
-    def __init__(self, side: Side, settings: Settings, tell: Tell, group: asyncio.TaskGroup) -> None:
+    def __init__(self, side: Side | None, settings: Settings, tell: Tell, group: asyncio.TaskGroup) -> None:
         self._side = side
         self._settings = settings
         self._tell = tell
@@ -232,16 +235,18 @@ class _Dial:
             self._candidates.append(candidate)
             self._news.set()
 
-    async def _describe(self) -> bytes:
+    async def _describe(self, line: Line) -> bytes:
         from tincan.link.description import encode
 
         link = await asyncio.shield(self._loading)
+        if self._side is None:
+            link.take_side(line.side)
         self._told = len(self._candidates)
         self._complete = self._asked_all()
         return encode(link.description(tuple(self._candidates), complete=self._complete))
 
     async def _offer(self, line: Line) -> bytes:
-        offer = await self._describe()
+        offer = await self._describe(line)
         if self._trickling is not None:  # a line that began anew before its flight
             await settle(self._trickling)
         self._trickling = self._group.create_task(self._trickle(line))
@@ -280,8 +285,8 @@ class _Dial:
         remote = decode(line.first)
         if not isinstance(remote, Description):
             raise ProtocolError("The other can sent no offer; update the older one.")
-        if self._side is Side.ATTACH:
-            await line.send(await self._describe())
+        if line.side is Side.ATTACH:
+            await line.send(await self._describe(line))
             self._trickling = self._group.create_task(self._trickle(line))
         hearing = self._group.create_task(self._hear_candidates(line, link, remote))
         connecting = self._group.create_task(link.connect(remote))

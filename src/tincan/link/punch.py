@@ -34,18 +34,25 @@ from tincan.tasks import plain_errors
 
 logger = logging.getLogger(__name__)
 
-PATIENCE: Final = 12.0
-"""Seconds from the peer's offer in which the tapping can looks for a connection."""
-
-MORE_PATIENCE: Final = PATIENCE + 13.0
-"""The attaching can waits longer: when the other one has found a path, this one must not have given it up."""
-
-PROOF_TIMEOUT: Final = 3.0
 MAX_STRANGERS: Final = 32
 """Connections that have proven nothing yet; one more, and the oldest is dropped."""
 
-NOMINATION: Final = 4.0
-"""Seconds that TLS may take on one proven connection before the tapping can turns to the next."""
+
+@dataclass(frozen=True)
+class Patience:
+    """How many seconds things may take."""
+
+    tapping: float = 12.0
+    """From the peer's offer, in which the tapping can looks for a connection."""
+
+    attaching: float = 25.0
+    """The attaching can waits longer: when the other one has found a path, this one must not have given it up."""
+
+    proof: float = 3.0
+    """In which a connection must prove itself."""
+
+    nomination: float = 4.0
+    """That TLS may take on one proven connection before the tapping can turns to the next."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +66,7 @@ class Punching:
     """Ask the home router for a mapping."""
 
     rng: random.Random = field(default_factory=secrets.SystemRandom, repr=False)
+    patience: Patience = Patience()
 
 
 class Punch:
@@ -116,9 +124,10 @@ class Punch:
         self._key = punch_key(*nonces)
         pin = Pin(self._certificate, offer.certificate)
         tapping = self._side is Side.TAP
+        patience = self._settings.patience
         chosen = None
         try:
-            async with asyncio.timeout(PATIENCE if tapping else MORE_PATIENCE), self._trying():
+            async with asyncio.timeout(patience.tapping if tapping else patience.attaching), self._trying():
                 self.add(offer.addresses)
                 found = await (self._nominate(pin) if tapping else self._be_nominated(pin))
             chosen = found
@@ -150,26 +159,33 @@ class Punch:
     @contextlib.asynccontextmanager
     async def _trying(self) -> AsyncIterator[None]:
         """Let connections come about until it is left; those that were not taken are closed then."""
-        with plain_errors():
-            async with asyncio.TaskGroup() as group:
-                self._group = group
-                self._spawn(self._port.accept(self._arrived))
-                try:
-                    yield
-                finally:
-                    self._group = None
-                    for task in self._tasks:
-                        task.cancel()
-        while not self._proven.empty():
-            self._proven.get_nowait()[0].close()
+        try:
+            with plain_errors():
+                async with asyncio.TaskGroup() as group:
+                    self._group = group
+                    self._spawn(self._port.accept(self._arrived))
+                    try:
+                        yield
+                    finally:
+                        self._group = None
+                        for task in self._tasks:
+                            task.cancel()
+        finally:
+            while not self._proven.empty():
+                self._proven.get_nowait()[0].close()
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None] | None:
+    def _spawn(self, work: Coroutine[Any, Any, None], sock: socket.socket | None = None) -> asyncio.Task[None] | None:
+        """Begin some work, which owns ``sock``: it is closed also when the work never gets to begin."""
         if self._group is None:
             work.close()
+            if sock is not None:
+                sock.close()
             return None
         task = self._group.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        if sock is not None:
+            task.add_done_callback(lambda done: sock.close() if done.cancelled() else None)
         return task
 
     # -- strangers, until they have proven themselves -----------------------------
@@ -177,20 +193,16 @@ class Punch:
     def _arrived(self, sock: socket.socket, connected: bool) -> None:
         if len(self._strangers) >= MAX_STRANGERS:
             next(iter(self._strangers)).cancel()
-        task = self._spawn(self._prove(sock, first=connected))
-        if task is None:
-            sock.close()
-            return
-        self._strangers[task] = None
-        # Also when it was cancelled before it began, and never saw its socket.
-        task.add_done_callback(lambda _: self._strangers.pop(task, None))
-        task.add_done_callback(lambda done: sock.close() if done.cancelled() else None)
+        task = self._spawn(self._prove(sock, first=connected), sock)
+        if task is not None:
+            self._strangers[task] = None
+            task.add_done_callback(lambda _: self._strangers.pop(task, None))
 
     async def _prove(self, sock: socket.socket, *, first: bool) -> None:
         proof = Proof(self._side, self._key, first=first)
         loop = asyncio.get_running_loop()
         try:
-            async with asyncio.timeout(PROOF_TIMEOUT):
+            async with asyncio.timeout(self._settings.patience.proof):
                 await loop.sock_sendall(sock, proof.data_to_send())
                 while proof.state is State.WAITING:
                     data = await loop.sock_recv(sock, proof.missing)
@@ -212,7 +224,7 @@ class Punch:
         while True:
             sock, path = await self._proven.get()
             with contextlib.suppress(OSError, AuthenticationFailed):
-                async with asyncio.timeout(NOMINATION):
+                async with asyncio.timeout(self._settings.patience.nomination):
                     return await self._secure(sock, pin, path)
 
     async def _be_nominated(self, pin: Pin) -> TlsStream:
@@ -225,8 +237,7 @@ class Punch:
         async def take_part_everywhere() -> None:
             while True:
                 sock, path = await self._proven.get()
-                if self._spawn(take_part(sock, path)) is None:
-                    sock.close()
+                self._spawn(take_part(sock, path), sock)
 
         self._spawn(take_part_everywhere())
         return await ready.get()

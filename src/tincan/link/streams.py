@@ -30,6 +30,12 @@ PREFIX: Final = "stream:"
 MAX_WAITING: Final = 8
 """Streams of the peer that nobody has accepted yet; one more is closed."""
 
+SMALL: Final = 64 * 1024
+"""Bytes that are across sooner on the channel than a TCP path could be made."""
+
+SOON: Final = 0.1
+"""Seconds after which a path is made anyway: whoever types into a stream wants the quicker one too."""
+
 _BROKEN: Final = "The stream to the peer broke."
 
 
@@ -54,6 +60,8 @@ class LinkStream:
         self._talking = asyncio.Lock()
         self._offered: asyncio.Queue[Offer | More | NoOffer] = asyncio.Queue(MAX_ADDRESSES + 1)
         self._punched = asyncio.Event()
+        self._written = 0
+        self._worth_it = asyncio.Event()
         self._punching = asyncio.create_task(self._punch(settings), name="punch")
         self._tasks = [
             self._punching,
@@ -102,6 +110,9 @@ class LinkStream:
         """See `Stream.write`."""
         async with self._writing:
             rest = memoryview(data).cast("B")
+            self._written += len(rest)
+            if self._written > SMALL:
+                self._worth_it.set()
             while rest:
                 self._check(writing=True)
                 if self._tcp is not None:
@@ -173,6 +184,7 @@ class LinkStream:
                 if isinstance(event, Data):
                     self._store(event.data)
                 elif isinstance(event, Offer | More | NoOffer) and self._settings is not None:
+                    self._worth_it.set()
                     if self._offered.full():
                         raise ProtocolError("The peer offers without end.")
                     self._offered.put_nowait(event)
@@ -215,6 +227,9 @@ class LinkStream:
             self._ring()
 
     async def _connect(self, settings: Punching | None) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SOON):
+                await self._worth_it.wait()
         later: asyncio.Queue[Address] = asyncio.Queue()
         try:
             punch = Punch(self._side, settings, later.put_nowait) if settings is not None else None

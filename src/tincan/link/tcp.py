@@ -87,10 +87,9 @@ class Port:
                 group.create_task(self._accept(sock, arrived))
 
     async def _accept(self, listening: socket.socket, arrived: Arrived) -> None:
-        loop = asyncio.get_running_loop()
         while True:
             try:
-                sock, _ = await loop.sock_accept(listening)
+                sock = await _accepted(listening)
             except OSError as exc:
                 logger.info("accept: %s", exc)
                 await asyncio.sleep(PAUSE)  # too many open files, most likely
@@ -155,6 +154,28 @@ class Port:
         """Stop listening. Connections go on."""
         for sock in self._listening:
             sock.close()
+
+
+async def _accepted(listening: socket.socket) -> socket.socket:
+    """Return the next connection. `loop.sock_accept` loses one that comes at the moment of a cancellation."""
+    loop = asyncio.get_running_loop()
+    while True:
+        try:
+            sock, _ = listening.accept()
+        except BlockingIOError:
+            pass
+        else:
+            sock.setblocking(False)
+            return sock
+        ready = asyncio.Event()
+        try:
+            loop.add_reader(listening, ready.set)
+        except NotImplementedError:  # Windows' own loop
+            return (await loop.sock_accept(listening))[0]
+        try:
+            await ready.wait()
+        finally:
+            loop.remove_reader(listening)
 
 
 async def _binding(sock: socket.socket) -> Address:

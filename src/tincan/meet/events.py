@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from tincan.meet.mailbox import Side
 from tincan.meet.phrase import Phrase
 from tincan.nat.servers import IceServer
 
@@ -32,6 +33,13 @@ class PlaceTrouble:
 
 
 @dataclass(frozen=True)
+class SideTaken:
+    """Which side this can has come to, where nobody had said it; told once, just before `PeerFound`."""
+
+    side: Side
+
+
+@dataclass(frozen=True)
 class PeerFound:
     """The other can is at this place and the handshake has begun."""
 
@@ -45,4 +53,4 @@ class ServersOffered:
     servers: tuple[IceServer, ...]
 
 
-MeetEvent = Waiting | PlaceReady | PlaceTrouble | PeerFound | ServersOffered
+MeetEvent = Waiting | PlaceReady | PlaceTrouble | SideTaken | PeerFound | ServersOffered

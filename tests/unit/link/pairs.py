@@ -19,15 +19,23 @@ LOOPBACK = [Interface("lo", ipaddress.ip_address("127.0.0.1"), 8)]
 class Ends:
     """Two links that are not connected yet, and what each tells the other."""
 
-    def __init__(self, *, dtls_timeout: float = 10.0) -> None:
-        self.attach = WebRtcLink(Side.ATTACH, dtls_timeout=dtls_timeout)
-        self.tap = WebRtcLink(Side.TAP, dtls_timeout=dtls_timeout)
+    def __init__(self, *, dtls_timeout: float = 10.0, late: tuple[Side, ...] = ()) -> None:
+        """``late``: the sides that are not known yet; `take_sides` comes after `gather` then."""
+        self._late = late
+        self.attach, self.tap = (
+            WebRtcLink(None if side in late else side, dtls_timeout=dtls_timeout) for side in (Side.ATTACH, Side.TAP)
+        )
         self.told: dict[WebRtcLink, list[Candidate]] = {self.attach: [], self.tap: []}
 
     async def gather(self) -> None:
         """Make the host candidates of both."""
         for link, told in self.told.items():
             await link.gather(told.append)
+
+    def take_sides(self) -> None:
+        """Let those that have no side take it."""
+        for side in self._late:
+            {Side.ATTACH: self.attach, Side.TAP: self.tap}[side].take_side(side)
 
     def description(self, link: WebRtcLink) -> Description:
         """Return what a link would send in its envelope."""

@@ -15,7 +15,7 @@ import pytest
 from tincan.errors import AuthenticationFailed, NobodyCame, NoPath, ProtocolError, TinCanError, UsageError
 from tincan.link.dial import Connected, LinkEvent, Settings, tie_string
 from tincan.link.interface import CloseReason, Link, Path
-from tincan.meet.events import PeerFound, PlaceReady, ServersOffered, Waiting
+from tincan.meet.events import PeerFound, PlaceReady, ServersOffered, SideTaken, Waiting
 from tincan.meet.mailbox import Side
 from tincan.meet.phrase import Phrase, generate
 from tincan.nat.addresses import host_addresses, interfaces
@@ -51,13 +51,13 @@ async def meeting_at(place: str, *, timeout: float = 15.0) -> AsyncIterator[Sett
 class Can:
     """One end: a dial, what it has told, and a link that is kept until it may go."""
 
-    def __init__(self, side: Side, phrase: Phrase | None, settings: Settings = HERE) -> None:
+    def __init__(self, side: Side | None, phrase: Phrase | None, settings: Settings = HERE) -> None:
         self.heard: list[LinkEvent] = []
         self.link: asyncio.Future[Link] = asyncio.get_running_loop().create_future()
         self.may_go = asyncio.Event()
         self.task = asyncio.create_task(self._run(side, phrase, settings))
 
-    async def _run(self, side: Side, phrase: Phrase | None, settings: Settings) -> None:
+    async def _run(self, side: Side | None, phrase: Phrase | None, settings: Settings) -> None:
         async with tie_string(side, phrase, settings, self.heard.append) as link:
             self.link.set_result(link)
             await self.may_go.wait()
@@ -189,6 +189,61 @@ async def test_a_stun_server_that_never_answers_delays_nothing() -> None:
             assert time.monotonic() - found < 2
             assert [await tap.end(), await attach.end()] == [None, None]
     await only_the_test_is_left()
+
+
+# -- whoever comes first -----------------------------------------------------------
+
+
+def side_of(can: Can) -> Side:
+    taken = can.event(SideTaken)
+    assert isinstance(taken, SideTaken)
+    kinds = can.kinds()
+    assert kinds.count(SideTaken) == 1
+    assert kinds.index(SideTaken) < kinds.index(PeerFound) < kinds.index(Connected)
+    return taken.side
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("apart", [0.0, 0.3, 3.0])
+async def test_two_cans_without_a_side(place: str, apart: float) -> None:
+    async with asyncio.timeout(30), meeting_at(place) as settings:
+        phrase = some_phrase()
+        first = Can(None, phrase, settings)
+        await asyncio.sleep(apart)
+        second = Can(None, phrase, settings)
+        ours, theirs = await meet_and_talk(first, second)
+        assert {side_of(first), side_of(second)} == set(Side)
+        assert [await first.end(), await second.end()] == [None, None]
+        assert {await ours.wait_closed(), await theirs.wait_closed()} == {CloseReason.LOCAL, CloseReason.PEER}
+    await only_the_test_is_left()
+
+
+@pytest.mark.parametrize("place", PLACES)
+async def test_a_wrong_phrase_without_a_side(place: str) -> None:
+    async with asyncio.timeout(30), meeting_at(place) as settings:
+        right = some_phrase()
+        wrong = generate(right.nameplate or 0, lambda _: "yodel")
+        cans = [Can(None, phrase, settings) for phrase in (right, wrong)]
+        assert [type(await can.end()) for can in cans] == [AuthenticationFailed] * 2
+    await only_the_test_is_left()
+
+
+@pytest.mark.parametrize("side", [None, Side.TAP])
+async def test_no_phrase_is_made_up_for_one_that_may_have_to_look(side: Side | None) -> None:
+    can = Can(side, None)
+    assert type(await can.end()) is UsageError
+    assert can.heard == []
+
+
+@pytest.mark.parametrize("place", PLACES)
+async def test_cancelled_while_taking_turns(place: str) -> None:
+    """It ends as cancelled, in whatever turn it is, and leaves neither task nor socket."""
+    for milliseconds in (0, 100, 1000, 2000):
+        async with asyncio.timeout(WITHIN), meeting_at(place) as settings:
+            can = Can(None, some_phrase(), settings)
+            await asyncio.sleep(milliseconds / 1000)
+            assert type(await can.cancelled()) is asyncio.CancelledError
+        await only_the_test_is_left()
 
 
 # -- servers and candidates --------------------------------------------------------

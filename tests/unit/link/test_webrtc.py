@@ -51,6 +51,34 @@ class TestWebRtcLink(LinkContract):
         return made.attach, made.tap
 
 
+@pytest.mark.parametrize("late", [(Side.ATTACH,), (Side.TAP,), (Side.ATTACH, Side.TAP)])
+async def test_a_side_that_is_known_late(late: tuple[Side, ...]) -> None:
+    """Who is controlling, and who is DTLS's client, follows from the side in the end."""
+    async with asyncio.timeout(WITHIN):
+        made = Ends(late=late)
+        await made.gather()
+        made.take_sides()
+        await made.connect_both()
+        assert [link.ice.ice_controlling for link in (made.attach, made.tap)] == [False, True]
+        await made.attach.control.send(b"there")
+        assert await made.tap.control.receive() == b"there"
+        await made.close()
+    await only_the_test_is_left()
+
+
+async def test_a_side_may_be_taken_again_until_the_peer_is_known() -> None:
+    async with asyncio.timeout(WITHIN):
+        made = Ends(late=(Side.ATTACH,))
+        await made.gather()
+        made.attach.take_side(Side.TAP)
+        made.take_sides()
+        await made.connect_both()
+        with pytest.raises(RuntimeError):
+            made.attach.take_side(Side.TAP)
+        await made.close()
+    await only_the_test_is_left()
+
+
 async def say(link: WebRtcLink, stream: int, protocol: int, data: bytes) -> None:
     """Send a message of a kind that no good link sends."""
     await link._sctp._send(stream, protocol, data)

@@ -16,18 +16,9 @@ from tincan.meet.events import MeetEvent, PlaceReady
 from tincan.meet.mailbox import MAX_MESSAGE, MailboxClosed, Side
 from tincan.meet.meeting import Line, meet
 from tincan.meet.phrase import StringKeys
-from tincan.meet.places.lan import (
-    LOOPBACK_PORTS,
-    MAX_MESSAGES,
-    MAX_VISITORS,
-    LanPlace,
-    ServedMailbox,
-    VisitedMailbox,
-    lan_tag,
-    loopback_port,
-    read_frame,
-    write_frame,
-)
+from tincan.meet.places.lan import LanPlace, VisitedMailbox
+from tincan.meet.places.lan_door import MAX_MESSAGES, MAX_VISITORS, PROBE_TIMEOUT, ServedMailbox
+from tincan.meet.places.lan_wire import LOOPBACK_PORTS, lan_tag, loopback_port, read_frame, write_frame
 from tincan.tasks import plain_errors
 
 PATIENCE = 10.0
@@ -260,13 +251,115 @@ async def test_somebody_elses_server_at_the_first_port(code: str) -> None:
 
 
 async def test_all_loopback_ports_taken(code: str) -> None:
-    others = [ServedMailbox(code, ignore) for _ in range(LOOPBACK_PORTS)]
-    for other in others:
-        await other.listen()
-    last = ServedMailbox(code, ignore)
-    await last.listen()  # the LAN can still find it
-    for mailbox in [*others, last]:
-        await mailbox.close(done=False)
+    async with contextlib.AsyncExitStack() as others:
+        for n in range(LOOPBACK_PORTS):
+            await others.enter_async_context(hanging_up(loopback_port(code, n)))
+        last = ServedMailbox(code, ignore)
+        await last.listen()  # the LAN can still find it
+        await last.close(done=False)
+
+
+@contextlib.asynccontextmanager
+async def hanging_up(port: int) -> AsyncIterator[None]:
+    """Somebody else's server, which says nothing to strangers."""
+    server = await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", port)
+    try:
+        yield
+    finally:
+        server.close()
+
+
+async def test_a_second_attaching_can_of_this_machine_hears_busy(code: str) -> None:
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
+        first = await LanPlace(group, ignore).open(Side.ATTACH, code)
+        with pytest.raises(PeerRefused) as caught:
+            await LanPlace(group, ignore).open(Side.ATTACH, code)
+        assert caught.value.exit_code == 7
+        assert isinstance(first, ServedMailbox)
+        await works(first, code)
+        await first.close(done=True)
+
+
+async def test_a_second_attaching_can_hears_busy_behind_somebody_elses_port(code: str) -> None:
+    async with asyncio.timeout(PATIENCE), hanging_up(loopback_port(code, 0)):
+        first, second = ServedMailbox(code, ignore), ServedMailbox(code, ignore)
+        await first.listen()
+        with pytest.raises(PeerRefused):
+            await second.listen()
+        for mailbox in (first, second):
+            await mailbox.close(done=False)
+
+
+async def test_a_silent_server_at_our_port_does_not_hold_up_an_attaching_can(code: str) -> None:
+    with socket.create_server(("127.0.0.1", loopback_port(code, 0))):
+        mailbox = ServedMailbox(code, ignore)
+        began = asyncio.get_running_loop().time()
+        await mailbox.listen()
+        assert asyncio.get_running_loop().time() - began < 2 * PROBE_TIMEOUT
+        await mailbox.close(done=True)
+    async with asyncio.timeout(PATIENCE):
+        with pytest.raises(OSError):
+            await asyncio.open_connection("127.0.0.1", loopback_port(code, 1))
+
+
+# -- taking turns ------------------------------------------------------------------
+
+
+async def test_a_door_with_somebody_in_is_not_left(served: ServedMailbox, code: str) -> None:
+    async with Visitor.at(code) as visitor:
+        await visitor.greet(code)
+        assert not served.leave()
+        await works_for(visitor, served)
+    assert not served.leave()  # it has said something: what it said is to be heard
+
+
+async def works_for(visitor: Visitor, served: ServedMailbox) -> None:
+    await served.send(b"share")
+    assert await visitor.hear() == b"share"
+    await visitor.say(b"flight")
+    assert await served.receive() == b"flight"
+
+
+async def test_a_door_is_left_when_the_visitor_is_gone(served: ServedMailbox, code: str) -> None:
+    async with Visitor.at(code) as visitor:
+        await visitor.greet(code)
+    while not served.leave():
+        await asyncio.sleep(0.001)
+
+
+async def test_strangers_do_not_keep_a_can_at_its_door(served: ServedMailbox, code: str) -> None:
+    async with Visitor.at(code):
+        await asyncio.sleep(0)
+        assert served.leave()
+
+
+async def test_nobody_is_let_in_at_a_door_that_is_left(served: ServedMailbox, code: str) -> None:
+    async with Visitor.at(code) as early:
+        assert served.leave()
+        await early.say(b"tin-can/1 " + code.encode())
+        await early.is_shown_out()
+
+
+@pytest.mark.parametrize("apart", [0.0, 0.05, 0.5])
+async def test_two_cans_without_a_side_meet_on_one_machine(code: str, apart: float) -> None:
+    keys = StringKeys(code, b"password")
+
+    async def offer(line: Line) -> bytes:
+        return b"offer"
+
+    async def can(waits: float) -> Side:
+        await asyncio.sleep(waits)
+        async with asyncio.TaskGroup() as group:
+            places = [LanPlace(group, ignore)]
+            line = await meet(None, keys, places, offer=offer, tell=ignore, group=group, timeout=30)
+            if line.side is Side.ATTACH:
+                await line.send(b"answer")
+            assert line.first == (b"offer" if line.side is Side.ATTACH else b"answer")
+            await line.close(done=True)
+            return line.side
+
+    async with asyncio.timeout(30):
+        assert set(await asyncio.gather(can(0), can(apart))) == set(Side)
 
 
 @pytest.mark.parametrize("steps", range(8))

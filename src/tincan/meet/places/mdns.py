@@ -15,6 +15,9 @@ from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
 from tincan.nat.addresses import interfaces
 
 SERVICE: Final = "_tin-can._tcp.local."
+FIRST_PAUSE: Final = 0.4
+"""Seconds from an answer that led nowhere to the next: a door is announced a bit longer than it is open."""
+
 MAX_ADDRESSES: Final = 16
 """Addresses tried of one answer; an answer is anybody's."""
 
@@ -42,15 +45,20 @@ async def announcing(tag: str, port: int) -> AsyncIterator[None]:
 
 @contextlib.asynccontextmanager
 async def asking(tag: str, seconds: float) -> AsyncIterator[AsyncIterator[tuple[list[str], int]]]:
-    """Ask for the can with this tag until it answers, again and again; `OSError` as above."""
+    """Ask for the can with this tag until it answers, again and again; `OSError` as above.
+
+    An answer is asked for ``seconds`` long; between two answers there is at most that time.
+    """
     async with _zeroconf() as zeroconf:
 
         async def answers() -> AsyncIterator[tuple[list[str], int]]:
+            pause = FIRST_PAUSE
             while True:
                 info = AsyncServiceInfo(SERVICE, f"{tag}.{SERVICE}")
                 if await info.async_request(zeroconf.zeroconf, seconds * 1000) and info.port:
                     yield info.parsed_scoped_addresses()[:MAX_ADDRESSES], info.port
-                    await asyncio.sleep(seconds)
+                    await asyncio.sleep(pause)
+                    pause = min(2 * pause, seconds)
 
         yield answers()
 
