@@ -9,6 +9,7 @@ Three families::
     |   |-- NoPlaceReachable  none of the places answered                          3
     |   |-- NobodyCame        the peer did not come in time                        4
     |   |-- NoPath            no candidate pair works, or the path died            6
+    |   |-- IncompleteTransfer   not everything arrived; it can be gone on with     8
     |   `-- DeviceMissing     no such device, or no permission                     9
     `-- PeerError             theirs: what the peer or a place said
         |-- AuthenticationFailed   wrong phrase, or somebody in the middle         5
@@ -60,6 +61,12 @@ class NoPath(WorldError):
     """No network path between the two works, or the one in use went silent."""
 
     exit_code = 6
+
+
+class IncompleteTransfer(WorldError):
+    """Not everything that was to be transferred is there and verified."""
+
+    exit_code = 8
 
 
 class DeviceMissing(WorldError):

@@ -1,0 +1,308 @@
+"""The frames of file transfer on the stream: ``u32 length, u8 kind, body``; docs/files.md lists them.
+
+Control frames are MessagePack arrays, decoded as a whole once they are there
+(a bounded few hundred KiB at most). DATA carries bytes of the file that was
+started last, and is handed on piece by piece as it comes: it is never put
+together, so a frame costs nothing however the stream cut it.
+
+Fields are checked here, by form; whether a frame may come now, and whether it
+tells the truth, is the business of the two cores.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import Annotated
+
+import msgspec
+
+from tincan.apps.files.hashing import DIGEST
+from tincan.errors import ProtocolError
+
+VERSION = 1
+
+HEADER = struct.Struct(">IB")
+
+DATA_KIND = 8
+MAX_DATA = 1024 * 1024
+"""Bytes in one DATA frame."""
+
+MAX_ENTRIES = 1_000_000
+MAX_MANIFEST = 64 * 1024 * 1024
+"""Bytes that all ENTRIES frames of an offer may have together."""
+
+MAX_CHECKPOINTS = 64
+MAX_BATCH = 8192
+"""Files that one VERIFIED tells of."""
+
+MAX_TEXT = 500
+"""Characters of a reason. Longer ones are cut by the sender and refused by the reader."""
+
+_UNKNOWN = -1
+_Index = Annotated[int, msgspec.Meta(ge=0, lt=MAX_ENTRIES)]
+_Bytes = Annotated[int, msgspec.Meta(ge=0, lt=2**62)]
+_Size = Annotated[int, msgspec.Meta(ge=_UNKNOWN, lt=2**62)]
+_Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_ENTRIES)]
+_Time = Annotated[int, msgspec.Meta(gt=-(2**62), lt=2**62)]
+_Mode = Annotated[int, msgspec.Meta(ge=0, le=0o777)]
+_Digest = Annotated[bytes, msgspec.Meta(min_length=DIGEST, max_length=DIGEST)]
+_Text = Annotated[str, msgspec.Meta(max_length=MAX_TEXT)]
+
+
+class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One file or folder. ``size``: -1 where nobody knows it yet; ``mtime``: nanoseconds since 1970."""
+
+    name: str
+    size: _Size
+    mode: _Mode
+    mtime: _Time
+    folder: bool = False
+
+
+class Offer(msgspec.Struct, frozen=True, array_like=True):
+    """The first frame. ``id``: BLAKE3 of the bodies of the ENTRIES frames that follow."""
+
+    version: Annotated[int, msgspec.Meta(ge=1, le=65535)]
+    id: _Digest
+    entries: _Count
+    total: _Bytes
+
+
+class Entries(msgspec.Struct, frozen=True, array_like=True):
+    """Part of the manifest."""
+
+    entries: Annotated[list[Entry], msgspec.Meta(min_length=1)]
+
+
+class Accept(msgspec.Struct, frozen=True, array_like=True):
+    """The receiver's user agrees. What is there already is told next."""
+
+
+class Decline(msgspec.Struct, frozen=True, array_like=True):
+    """The receiver does not want it, or has no room: ``refused`` says which."""
+
+    reason: _Text
+    refused: bool
+
+
+class Have(msgspec.Struct, frozen=True, array_like=True):
+    """Content is there already: ``complete`` under its name, else a part of it.
+
+    ``checkpoints``: lengths with the BLAKE3 of that much, growing.
+    ``replace``: send it when it differs.
+    """
+
+    index: _Index
+    complete: bool
+    replace: bool
+    checkpoints: Annotated[list[tuple[_Bytes, _Digest]], msgspec.Meta(min_length=1, max_length=MAX_CHECKPOINTS)]
+
+
+class Ready(msgspec.Struct, frozen=True, array_like=True):
+    """The receiver has told everything that is there."""
+
+
+class Start(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """The DATA that follows is this file's, from ``offset`` on."""
+
+    index: _Index
+    offset: _Bytes
+
+
+class End(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """The file that was started last has ended, or has a ``problem`` and is not complete."""
+
+    index: _Index
+    size: _Bytes
+    digest: Annotated[bytes, msgspec.Meta(max_length=DIGEST)]
+    problem: _Text = ""
+
+
+class Same(msgspec.Struct, frozen=True, array_like=True):
+    """The complete content that the receiver has is the one."""
+
+    index: _Index
+
+
+class Different(msgspec.Struct, frozen=True, array_like=True):
+    """It is not the one, and was not to be replaced; or ``problem``: the sender cannot tell."""
+
+    index: _Index
+    problem: _Text = ""
+
+
+class Verified(msgspec.Struct, frozen=True, array_like=True):
+    """These files are complete, verified and in place."""
+
+    indices: Annotated[list[_Index], msgspec.Meta(min_length=1, max_length=MAX_BATCH)]
+
+
+class Failed(msgspec.Struct, frozen=True, array_like=True):
+    """This file will not be taken; nothing more of it need be sent."""
+
+    index: _Index
+    reason: _Text
+
+
+class Sent(msgspec.Struct, frozen=True, array_like=True):
+    """The sender has nothing more."""
+
+
+class Done(msgspec.Struct, frozen=True, array_like=True):
+    """The receiver is done too: so many files in place, so many left out."""
+
+    verified: _Count
+    failed: _Count
+
+
+class Busy(msgspec.Struct, frozen=True, array_like=True):
+    """Nothing to say, but alive: a long file is being hashed."""
+
+
+class Error(msgspec.Struct, frozen=True, array_like=True):
+    """It cannot go on, for this reason."""
+
+    text: _Text
+
+
+Control = (
+    Offer | Entries | Accept | Decline | Have | Ready | Start | End | Same | Different
+    | Verified | Failed | Sent | Done | Busy | Error
+)  # fmt: skip
+
+_KILO = 1024
+_TABLE: dict[int, tuple[type[Control], int]] = {
+    1: (Offer, _KILO),
+    2: (Entries, 1024 * _KILO),
+    3: (Accept, _KILO),
+    4: (Decline, 4 * _KILO),
+    5: (Have, 8 * _KILO),
+    6: (Ready, _KILO),
+    7: (Start, _KILO),
+    9: (End, 4 * _KILO),
+    10: (Same, _KILO),
+    11: (Different, 4 * _KILO),
+    12: (Verified, 64 * _KILO),
+    13: (Failed, 4 * _KILO),
+    14: (Sent, _KILO),
+    15: (Done, _KILO),
+    16: (Busy, _KILO),
+    17: (Error, 4 * _KILO),
+}
+"""Number, frame, and how many bytes it may have."""
+
+MAX_CONTROL = max(limit for _, limit in _TABLE.values())
+
+_encoder = msgspec.msgpack.Encoder()
+_decoders = {kind: msgspec.msgpack.Decoder(frame) for kind, (frame, _) in _TABLE.items()}
+_limits = {kind: limit for kind, (_, limit) in _TABLE.items()} | {DATA_KIND: MAX_DATA}
+_kinds: dict[type, int] = {frame: kind for kind, (frame, _) in _TABLE.items()}
+
+
+def encode(frame: Control) -> bytes:
+    """Return a control frame as it goes over the stream."""
+    body = _encoder.encode(frame)
+    return HEADER.pack(len(body), _kinds[type(frame)]) + body
+
+
+def body_of(frame: Entries) -> bytes:
+    """Return what the manifest's id is made of."""
+    return _encoder.encode(frame)
+
+
+def cut(text: str) -> str:
+    """Return a reason short enough to go into a frame."""
+    return text.encode(errors="replace").decode()[:MAX_TEXT]
+
+
+class Splitter:
+    """Finds the frames in a stream of bytes.
+
+    `split` yields control frames, and the bytes of DATA frames as views of
+    what was given: use them before the next call. Of what is not complete yet
+    at most one control frame is kept. After a `ProtocolError` the splitter is
+    of no more use.
+    """
+
+    def __init__(self) -> None:
+        self._kept = bytearray()
+        self._data_left = 0
+
+    def split(self, given: bytes | bytearray | memoryview) -> Iterator[Control | memoryview]:
+        """Yield what the given bytes complete."""
+        view = memoryview(given)
+        place, end = self._complete_kept(view), len(view)
+        if len(self._kept) >= HEADER.size and len(self._kept) == HEADER.size + self._wanted():
+            kept, self._kept = self._kept, bytearray()
+            yield _decode(kept[4], memoryview(kept)[HEADER.size :])
+        while place < end:
+            if self._data_left:
+                piece = view[place : place + self._data_left]
+                self._data_left -= len(piece)
+                place += len(piece)
+                yield piece
+                continue
+            if end - place < HEADER.size:
+                self._kept += view[place:]
+                return
+            length, kind = _check_header(view, place)
+            body = place + HEADER.size
+            if kind == DATA_KIND:
+                self._data_left = length
+                place = body
+                continue
+            if end - body < length:
+                self._kept += view[place:]
+                return
+            place = body + length
+            yield _decode(kind, view[body:place])
+
+    @property
+    def between_frames(self) -> bool:
+        """Whether the bytes so far end with a frame."""
+        return not self._kept and not self._data_left
+
+    def _complete_kept(self, view: memoryview) -> int:
+        """Take what a frame kept from before still lacks; return how much that was."""
+        if not self._kept:
+            return 0
+        taken = 0
+        if len(self._kept) < HEADER.size:
+            taken = min(HEADER.size - len(self._kept), len(view))
+            self._kept += view[:taken]
+            if len(self._kept) < HEADER.size:
+                return taken
+            length, kind = _check_header(memoryview(bytes(self._kept)), 0)
+            if kind == DATA_KIND:
+                self._data_left = length
+                self._kept.clear()
+                return taken
+        lacking = min(HEADER.size + self._wanted() - len(self._kept), len(view) - taken)
+        self._kept += view[taken : taken + lacking]
+        return taken + lacking
+
+    def _wanted(self) -> int:
+        return int.from_bytes(self._kept[:4], "big")
+
+
+def _check_header(view: memoryview, place: int) -> tuple[int, int]:
+    length, kind = HEADER.unpack_from(view, place)
+    limit = _limits.get(kind)
+    if limit is None:
+        raise ProtocolError("The peer sent something that is no file transfer of this version; upgrade both sides.")
+    if not 0 < length <= limit:
+        raise ProtocolError(f"The peer sent a frame of kind {kind} with {length} bytes, which is refused.")
+    return length, kind
+
+
+def _decode(kind: int, body: memoryview) -> Control:
+    try:
+        return _decoders[kind].decode(body)
+    except UnicodeDecodeError as exc:
+        raise ProtocolError("The peer sent a frame whose text is not UTF-8.") from exc
+    except RecursionError as exc:
+        raise ProtocolError("The peer sent a frame that is nested too deeply.") from exc
+    except ValueError as exc:  # msgspec's errors are
+        name = _TABLE[kind][0].__name__.upper()
+        raise ProtocolError(f"The peer sent a malformed {name}: {exc}.") from exc

@@ -1,0 +1,41 @@
+"""What an operating system's error means in a few plain words, and how to read into a buffer on each."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+FULL = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)})
+"""There is no room: nothing that follows would fit either."""
+
+_WORDS = {
+    errno.EACCES: "permission denied",
+    errno.EPERM: "permission denied",
+    errno.ENOENT: "it does not exist",
+    errno.ENOTDIR: "a file or a symlink is where a folder should be",
+    errno.ELOOP: "a symlink is in its place, and is not followed",
+    errno.EISDIR: "a folder of that name is there",
+    errno.EEXIST: "something of that name is there",
+    errno.EFBIG: "it is too large for this file system",
+    errno.EROFS: "the file system is read-only",
+    errno.EIO: "the disk cannot be read or written (input/output error)",
+    errno.ENAMETOOLONG: "its name is too long for this file system",
+    errno.ENOSPC: "the disk is full",
+    errno.EMFILE: "too many files are open",
+}
+if hasattr(errno, "EDQUOT"):
+    _WORDS[errno.EDQUOT] = "the disk quota is used up"
+
+
+def why(exc: OSError) -> str:
+    """Return the reason without a name, in lower case and without a full stop."""
+    return _WORDS.get(exc.errno or 0) or (exc.strerror or type(exc).__name__).lower()
+
+
+def read_into(handle: int, target: memoryview) -> int:
+    """Read what fits; return how much came."""
+    if hasattr(os, "readv"):
+        return os.readv(handle, [target])
+    data = os.read(handle, len(target))  # Windows
+    target[: len(data)] = data
+    return len(data)

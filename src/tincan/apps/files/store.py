@@ -1,0 +1,322 @@
+"""The receiver's disk: partial files, their verification, and the moment a file gets its name.
+
+A file arrives as ``.NAME.tin-can-partial`` beside its final place, readable
+by its owner only and locked where the system has locks, so that two receivers
+never write one. It is written front to back, so whatever kills this process
+leaves a beginning of the file (or a torn tail, which fails its checkpoint).
+It gets its name, without overwriting anything, once the hash of the whole
+content agrees.
+
+A partial file that is not the beginning of what arrives is moved aside
+(``.NAME.tin-can-partial.old-1`` to ``-3``, the oldest giving way), and removed
+when the file that took its place is complete.
+
+Everything here blocks, and runs in one worker thread.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from tincan.apps.files.folders import HANDLES, Folder, Folders
+from tincan.apps.files.frames import MAX_CHECKPOINTS, MAX_DATA, End, Entry, Have
+from tincan.apps.files.hashing import Hasher, hasher
+from tincan.apps.files.names import aside_name, partial_name
+from tincan.apps.files.plain import FULL, read_into, why
+from tincan.errors import IncompleteTransfer
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+MAX_ASIDE = 3
+MAX_PARTIALS = 256
+"""Partial files that are gone on with in one transfer; one is normal, and each keeps up to 64 hashes."""
+
+STEP = 64 * 1024
+"""Checkpoints lie on multiples of this."""
+
+SLICE = 16 * MAX_DATA
+"""Bytes hashed before the loop may say that this side is busy."""
+
+CONFLICT = "another file of that name is there already; --overwrite replaces it"
+_LOCKED = "another receiver is writing it right now"
+_OPEN_MODES = os.chmod in os.supports_fd and os.utime in os.supports_fd
+
+
+class LeftOut(Exception):
+    """This one file cannot be taken; ``str()`` says why."""
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """A file or folder that `Store.survey` found no place for."""
+
+    index: int
+    reason: str
+
+
+class Store:
+    """Where one offer goes."""
+
+    def __init__(
+        self,
+        root: Path,
+        entries: list[tuple[Entry, tuple[str, ...]]],
+        *,
+        overwrite: bool,
+        handles: bool = HANDLES,
+    ) -> None:
+        """``entries``: with their safe places."""
+        self._entries = entries
+        self._overwrite = overwrite
+        try:
+            self._folders = Folders(root, handles=handles)
+        except OSError as exc:
+            raise IncompleteTransfer(f"The receiver cannot write to its target folder: {why(exc)}.") from exc
+        self._spare = memoryview(bytearray(MAX_DATA))
+        self._prefixes: dict[int, dict[int, Hasher]] = {}
+        self._handle = -1
+        self._digest = hasher()
+
+    @staticmethod
+    def present(root: Path, parts: tuple[str, ...], size: int) -> int:
+        """Return how many bytes of a file are on the disk already, to see whether the rest has room."""
+        folder = root.joinpath(*parts[:-1])
+        for name in (parts[-1], partial_name(parts[-1])):
+            with contextlib.suppress(OSError):
+                return min(os.lstat(folder / name).st_size, max(size, 0))
+        return 0
+
+    def survey(self, known: Callable[[int], bool]) -> Iterator[Have | Trouble | None]:
+        """Make the folders, and yield what is there already and what has no place.
+
+        ``known`` says which files need no look. None comes up now and then
+        while long files are hashed.
+        """
+        for index, (entry, parts) in enumerate(self._entries):
+            if known(index):
+                continue
+            try:
+                with _plain():
+                    if entry.folder:
+                        self._folders.at(parts)
+                    elif not (folder := self._folders.at(parts[:-1])).fresh:
+                        yield from self._look(index, entry, folder, parts[-1])
+            except LeftOut as exc:
+                yield Trouble(index, str(exc))
+
+    def begin(self, index: int, offset: int) -> None:
+        """Open a file to go on with it from ``offset``."""
+        parts = self._entries[index][1]
+        with _plain():
+            folder = self._folders.at(parts[:-1])
+            if offset:
+                self._handle = self._open_partial(folder, partial_name(parts[-1]))
+                if os.fstat(self._handle).st_size < offset:
+                    raise LeftOut("its partial file has become shorter meanwhile")
+                os.ftruncate(self._handle, offset)
+                os.lseek(self._handle, offset, os.SEEK_SET)
+                self._digest = self._prefixes[index][offset]
+            else:
+                self._handle = self._create(index, folder, parts[-1])
+                self._digest = hasher()
+
+    def write(self, data: memoryview) -> None:
+        """Write the next bytes."""
+        self._digest.update(data)
+        try:
+            while data:
+                data = data[os.write(self._handle, data) :]
+        except OSError as exc:
+            _raise_plain(exc)
+
+    def finish(self, end: End) -> None:
+        """Give the file its name if its content is the one; `LeftOut` if not."""
+        entry, parts = self._entries[end.index]
+        if end.problem:
+            raise LeftOut(end.problem)
+        if self._digest.digest() != end.digest:
+            raise LeftOut("its content was damaged on the way; receive it again")
+        folder, partial = self._folders.at(parts[:-1]), partial_name(parts[-1])
+        mtime = entry.mtime or None
+        try:
+            if _OPEN_MODES:
+                os.chmod(self._handle, entry.mode)
+                if mtime is not None:
+                    os.utime(self._handle, ns=(mtime, mtime))
+            else:
+                self.let_go()  # Windows renames no open file
+                folder.set_file(partial, entry.mode, mtime if mtime is not None else 0)
+            folder.put(partial, parts[-1], overwrite=self._overwrite)
+            if end.index in self._prefixes:
+                for number in range(1, MAX_ASIDE + 1):
+                    folder.remove(aside_name(parts[-1], number))
+        except FileExistsError:
+            raise LeftOut(CONFLICT) from None
+        except (OSError, OverflowError) as exc:
+            _raise_plain(exc)
+
+    def let_go(self) -> None:
+        """Close the file; what has come of it stays to go on with."""
+        if self._handle >= 0:
+            os.close(self._handle)
+            self._handle = -1
+
+    def settle(self) -> list[Trouble]:
+        """Give the folders their modes and times, the inner ones first; return those that do not take them."""
+        troubles = []
+        for index in range(len(self._entries) - 1, -1, -1):
+            entry, parts = self._entries[index]
+            if entry.folder:
+                try:
+                    with _plain():
+                        folder = self._folders.at(parts)
+                        if entry.mtime:
+                            folder.set_time(entry.mtime)
+                        folder.set_mode(entry.mode)
+                except LeftOut as exc:
+                    troubles.append(Trouble(index, str(exc)))
+        return troubles
+
+    def close(self) -> None:
+        """Close everything."""
+        self.let_go()
+        self._folders.close()
+
+    def _look(self, index: int, entry: Entry, folder: Folder, name: str) -> Generator[Have | None, None, None]:
+        """See whether a file, or a part of it, is there."""
+        found = folder.look(name)
+        if found is not None and not (
+            stat.S_ISREG(found.st_mode) and (self._overwrite or found.st_size == entry.size)
+        ):
+            raise LeftOut(CONFLICT if stat.S_ISREG(found.st_mode) else "something that is no file has its name")
+        partial = partial_name(name)
+        wanted = (found is None or self._overwrite) and entry.size > 0 and len(self._prefixes) < MAX_PARTIALS
+        if wanted and folder.look(partial) is not None:
+            have = yield from self._look_at_partial(index, entry, folder, partial)
+            if have is not None:
+                yield have
+                return
+        if found is not None and found.st_size == entry.size:
+            handle = folder.open(name, os.O_RDONLY)
+            try:
+                digests = yield from self._hash(handle, [entry.size])
+            finally:
+                os.close(handle)
+            if digests:
+                yield Have(index, True, self._overwrite, [(entry.size, digests[0].digest())])
+
+    def _look_at_partial(
+        self, index: int, entry: Entry, folder: Folder, partial: str
+    ) -> Generator[None, None, Have | None]:
+        handle = self._open_partial(folder, partial)
+        try:
+            lengths = checkpoints(min(os.fstat(handle).st_size, entry.size))
+            hashes = yield from self._hash(handle, lengths)
+        finally:
+            os.close(handle)
+        self._prefixes[index] = dict(zip(lengths, hashes, strict=False))
+        told = [(length, digest.digest()) for length, digest in self._prefixes[index].items()]
+        return Have(index, False, True, told) if told else None
+
+    def _hash(self, handle: int, lengths: list[int]) -> Generator[None, None, list[Hasher]]:
+        """Return the hashes of beginnings of these lengths; fewer if the file is shorter."""
+        digest, done, found = hasher(), 0, list[Hasher]()
+        for length in lengths:
+            while done < length:
+                data = self._spare[: length - done]
+                count = read_into(handle, data)
+                if not count:
+                    return found
+                digest.update(data[:count])
+                done += count
+                if done % SLICE < count:
+                    yield
+            found.append(digest.copy())
+        return found
+
+    def _create(self, index: int, folder: Folder, name: str) -> int:
+        """Open a new partial file; one that was there is moved aside."""
+        partial = partial_name(name)
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
+        try:
+            handle = folder.open(partial, flags)
+        except FileExistsError:
+            before = self._open_partial(folder, partial)
+            try:
+                if os.fstat(before).st_size:
+                    folder.move(partial, aside_name(name, _free_aside(folder, name)))
+                else:
+                    folder.remove(partial)
+            finally:
+                os.close(before)
+            self._prefixes.setdefault(index, {})
+            handle = folder.open(partial, flags)
+        _lock(handle)
+        return handle
+
+    def _open_partial(self, folder: Folder, partial: str) -> int:
+        """Open a partial file that was there before, and make sure that it is ours alone."""
+        handle = folder.open(partial, os.O_RDWR)
+        try:
+            _lock(handle)
+            opened, there = os.fstat(handle), folder.look(partial)
+            if not stat.S_ISREG(opened.st_mode) or opened.st_nlink > 1:
+                raise LeftOut("something that is not ours has the name of its partial file")
+            if there is None or not os.path.samestat(opened, there):
+                raise LeftOut(_LOCKED)
+        except BaseException:
+            os.close(handle)
+            raise
+        return handle
+
+
+def checkpoints(size: int) -> list[int]:
+    """Return the lengths at which a partial file is compared: evenly, and its very end."""
+    step = -(-size // (MAX_CHECKPOINTS - 1))
+    step = max(STEP, -(-step // STEP) * STEP)
+    lengths = list(range(step, size, step))
+    return [*lengths, size] if size else []
+
+
+def _lock(handle: int) -> None:
+    if fcntl is not None:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise LeftOut(_LOCKED) from None
+        except OSError:
+            pass  # a file system without locks
+
+
+def _free_aside(folder: Folder, name: str) -> int:
+    """Return the number to move a partial file to: a free one, else the oldest."""
+    ages = [(folder.look(aside_name(name, number)), number) for number in range(1, MAX_ASIDE + 1)]
+    return min((found.st_mtime_ns if found is not None else -1, number) for found, number in ages)[1]
+
+
+@contextlib.contextmanager
+def _plain() -> Iterator[None]:
+    """Turn the system's errors into `LeftOut`, or `IncompleteTransfer` when nothing more would fit either."""
+    try:
+        yield
+    except (OSError, OverflowError) as exc:
+        _raise_plain(exc)
+
+
+def _raise_plain(exc: OSError | OverflowError) -> NoReturn:
+    if isinstance(exc, OverflowError):
+        raise LeftOut("its time is none that this system knows") from exc
+    if exc.errno in FULL:
+        raise IncompleteTransfer(
+            f"The receiver has no room: {why(exc)}. Make room there and send again; what has arrived is kept."
+        ) from exc
+    raise LeftOut(why(exc)) from exc

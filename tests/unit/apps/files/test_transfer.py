@@ -1,0 +1,290 @@
+"""Whole transfers between two ends in one process, as both users see them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from tincan.apps.files import (
+    Decision,
+    FileDone,
+    FileLeftOut,
+    Interrupted,
+    NotSent,
+    OfferAccepted,
+    Offered,
+    Progress,
+    Source,
+    named,
+    receive_over,
+    send_over,
+)
+from tincan.errors import IncompleteTransfer, PeerRefused, UsageError
+from tincan.link.memory import MemoryStream
+from unit.apps.files.helpers import Cord, Inline, Result, User, contents, noise, through, transfer, tree
+from virtualtime import in_virtual_time
+
+SOME = {"a.txt": b"hello", "deep/er/b.bin": noise(300_000), "deep/empty": b"", "big": noise(2_500_000, 2)}
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    return tree(tmp_path / "from" / "things", SOME, ["hollow/inside"])
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    return tmp_path / "to"
+
+
+async def test_a_folder_arrives_as_it_was(source: Path, target: Path) -> None:
+    os.chmod(source / "a.txt", 0o4751)
+    os.utime(source / "a.txt", ns=(10**18 + 7, 10**18 + 7))
+    os.chmod(source / "hollow", 0o555)
+    os.utime(source / "deep", ns=(5 * 10**17, 5 * 10**17))
+    result = await transfer([source], target)
+    sent, received = result.outcomes()
+    assert contents(target / "things") == contents(source)
+    assert (sent.files, received.files) == (4, 4)
+    assert received.bytes == sent.bytes == sum(map(len, SOME.values()))
+    assert sent.complete
+    assert received.complete
+    there = (target / "things/a.txt").stat()
+    assert stat.S_IMODE(there.st_mode) == 0o751
+    assert there.st_mtime_ns == 10**18 + 7
+    assert stat.S_IMODE((target / "things/hollow").stat().st_mode) == 0o555
+    assert (target / "things/deep").stat().st_mtime_ns == 5 * 10**17
+
+
+async def test_users_are_told(source: Path, target: Path) -> None:
+    result = await transfer([source], target)
+    for user in (result.sender, result.receiver):
+        assert {event.name for event in user.saw(FileDone)} == {f"things/{name}" for name in SOME}
+        assert len(user.saw(OfferAccepted)) == 1
+        assert user.saw(Progress)[-1].done == user.saw(Progress)[-1].total == sum(map(len, SOME.values()))
+        assert [event.files for event in user.saw(Offered)] == [4]
+    [offer] = result.receiver.offers
+    assert (offer.folders, offer.total, offer.more) == (5, sum(map(len, SOME.values())), 0)
+    assert [(top.name, top.folder) for top in offer.top] == [("things", True)]
+
+
+async def test_single_files_and_a_symlink_that_is_named(tmp_path: Path, target: Path) -> None:
+    tree(tmp_path, {"one": b"1", "two": b"2"})
+    (tmp_path / "alias").symlink_to("two")
+    await transfer([tmp_path / "one", tmp_path / "alias"], target)
+    assert contents(target) == {"one": b"1", "alias": b"2"}
+    assert not (target / "alias").is_symlink()
+
+
+async def test_symlinks_and_special_files_in_folders_stay_here(source: Path, target: Path) -> None:
+    (source / "link").symlink_to("/etc/passwd")
+    (source / "round").symlink_to(".")
+    os.mkfifo(source / "pipe")
+    result = await transfer([source], target)
+    sent, _ = result.outcomes()
+    assert sent.complete
+    assert {(event.count, event.what) for event in result.sender.saw(NotSent)} == {
+        (2, "symlinks"),
+        (1, "special files"),
+    }
+    os.unlink(source / "pipe")
+    assert set(contents(target / "things")) == set(contents(source)) - {"link", "round/"}
+
+
+async def test_a_second_time_nothing_travels(source: Path, target: Path) -> None:
+    await transfer([source], target)
+    sent, received = (await transfer([source], target)).outcomes()
+    assert (sent.files, sent.moved, received.moved, sent.complete) == (4, 0, 0, True)
+
+
+async def test_an_existing_file_with_another_content_is_kept(source: Path, target: Path) -> None:
+    tree(target, {"things/a.txt": b"mine!", "things/deep/er/b.bin": b"short"})
+    result = await transfer([source], target)
+    sent, received = result.outcomes()
+    assert (sent.left_out, received.left_out, sent.files) == (2, 2, 2)
+    assert (target / "things/a.txt").read_bytes() == b"mine!"
+    assert (target / "things/big").read_bytes() == SOME["big"]
+    for user in (result.sender, result.receiver):
+        assert {event.name for event in user.saw(FileLeftOut)} == {"things/a.txt", "things/deep/er/b.bin"}
+        assert all("already" in event.reason for event in user.saw(FileLeftOut))
+
+
+async def test_overwrite_replaces_it(source: Path, target: Path) -> None:
+    tree(target, {"things/a.txt": b"mine!", "things/deep/er/b.bin": b"short", "things/big": SOME["big"]})
+    sent, _ = (await transfer([source], target, overwrite=True)).outcomes()
+    assert contents(target / "things") == contents(source)
+    assert sent.complete
+    assert sent.moved == len(SOME["a.txt"]) + len(SOME["deep/er/b.bin"])
+
+
+async def test_declined(source: Path, target: Path) -> None:
+    result = await transfer([source], target, decision=Decision(False, "Not \x1b[31mtoday."))
+    assert isinstance(result.sent, PeerRefused)
+    assert str(result.sent) == "Not \\x1b[31mtoday."
+    assert isinstance(result.received, PeerRefused)
+    assert not target.exists()
+
+
+@pytest.mark.parametrize("moved", ["deleted", "longer", "shorter", "a symlink"])
+async def test_a_file_that_changes_is_left_out_and_the_others_go(source: Path, target: Path, moved: str) -> None:
+    def change(_: object) -> None:
+        if moved in {"deleted", "a symlink"}:
+            (source / "big").unlink(missing_ok=True)
+            if moved == "a symlink":
+                (source / "big").symlink_to(__file__)
+        else:
+            os.truncate(source / "big", 3_000_000 if moved == "longer" else 1000)
+
+    a, b = MemoryStream.pair()
+    user = User()
+
+    async def decide(offer: Offered) -> Decision:
+        change(offer)
+        return Decision(True)
+
+    user.decide = decide  # type: ignore[method-assign]
+    sent, received = await asyncio.gather(
+        send_over(a, [named(str(source))], user.events.append), receive_over(b, target, decide, user.events.append)
+    )
+    assert (sent.files, sent.left_out, received.files, received.left_out) == (3, 1, 3, 1)
+    assert not (target / "things/big").exists()
+    assert (target / "things/deep/er/b.bin").read_bytes() == SOME["deep/er/b.bin"]
+
+
+async def test_names_that_cannot_be_sent_are_told(source: Path, target: Path) -> None:
+    (source / "back\\slash").write_bytes(b"x")
+    (source / ".x.tin-can-partial").write_bytes(b"x")
+    with open(os.fsencode(source) + b"/\xff\xfe", "wb"):
+        pass
+    result = await transfer([source], target)
+    sent, received = result.outcomes()
+    assert (sent.left_out, sent.files, received.left_out) == (3, 4, 0)
+
+
+def test_what_is_not_there_is_told_at_once(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="does not exist"):
+        named(str(tmp_path / "nothing"))
+    with pytest.raises(UsageError, match="--as"):
+        named("/")
+
+
+async def test_two_of_one_name_are_refused(source: Path, tmp_path: Path) -> None:
+    a, _ = MemoryStream.pair()
+    with pytest.raises(UsageError, match="Two of these"):
+        await send_over(a, [named(str(source)), Source(tmp_path, "things")], lambda event: None)
+
+
+async def test_standard_input(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reading, writing = os.pipe()
+    os.write(writing, b"from a pipe" * 100)
+    os.close(writing)
+    before = os.dup(0)
+    os.dup2(reading, 0)
+    try:
+        sent, received = (await transfer(["-"], target)).outcomes()
+    finally:
+        os.dup2(before, 0)
+        os.close(before)
+        os.close(reading)
+    assert (target / "stdin").read_bytes() == b"from a pipe" * 100
+    assert sent.complete
+    assert received.bytes == 1100
+
+
+@in_virtual_time
+async def test_a_silent_receiver_is_given_up() -> None:
+    a, _b = MemoryStream.pair(capacity=10)
+    began = asyncio.get_running_loop().time()
+    with pytest.raises(IncompleteTransfer, match="60 seconds"):
+        await send_over(a, [named(__file__)], lambda event: None, executor=Inline())
+    assert 60 <= asyncio.get_running_loop().time() - began < 70
+
+
+def test_a_silent_sender_is_given_up(tmp_path: Path) -> None:
+    @in_virtual_time
+    async def silence() -> None:
+        _a, b = MemoryStream.pair()
+        with pytest.raises(IncompleteTransfer, match="60 seconds"):
+            await receive_over(b, tmp_path, User().decide, lambda event: None, executor=Inline())
+
+    silence()
+
+
+def test_somebody_may_think_for_an_hour(source: Path, target: Path) -> None:
+    @in_virtual_time
+    async def thinking() -> None:
+        async def decide(offer: Offered) -> Decision:
+            await asyncio.sleep(3600)
+            return Decision(True)
+
+        a, b = MemoryStream.pair()
+        sent, received = await asyncio.gather(
+            send_over(a, [named(str(source))], lambda event: None, executor=Inline()),
+            receive_over(b, target, decide, lambda event: None, executor=Inline()),
+        )
+        assert sent.complete
+        assert received.complete
+        assert received.seconds < 60
+
+    thinking()
+
+
+# -- broken streams ----------------------------------------------------------------
+
+
+def everything_there(result: Result, source: Path, target: Path) -> None:
+    sent, received = result.outcomes()
+    assert contents(target / "things") == contents(source)
+    assert sent.complete
+    assert received.complete
+    assert len(result.receiver.offers) == 1
+    for user in (result.sender, result.receiver):
+        names = [event.name for event in user.saw(FileDone)]
+        assert len(names) == len(set(names))
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    return tree(tmp_path / "from" / "things", {"a": noise(100), "b/c": noise(150_000), "d": b""})
+
+
+@pytest.mark.parametrize("side", [0, 1])
+async def test_broken_anywhere_it_goes_on(small: Path, tmp_path: Path, side: int) -> None:
+    # Every byte of the small frames of both sides, then in steps through the content.
+    lengths = [*range(1, 420, 7), *range(420, 151_000, 9_973)] if side == 0 else range(1, 60)
+    for length in lengths:
+        target = tmp_path / f"to{length}"
+        broken = [(None, None), (None, None)]
+        broken[0] = (length, None) if side == 0 else (None, length)
+        result = await through(Cord(lambda opened, b=broken: b[min(opened, 1)]), [small], target)  # type: ignore[misc]
+        everything_there(result, small, target)
+
+
+async def test_many_breaks_in_a_row(source: Path, target: Path) -> None:
+    result = await through(Cord(lambda opened: (200_000, None)), [source], target)
+    everything_there(result, source, target)
+    _, received = result.outcomes()
+    assert len(result.sender.saw(Interrupted)) > 5
+    # What a break costs is what was in flight, and less than a step of checkpoints.
+    assert received.moved < received.bytes + 64 * 1024 * len(result.sender.saw(Interrupted)) + 1
+
+
+async def test_a_string_that_never_moves_anything_is_given_up(source: Path, target: Path) -> None:
+    result = await through(Cord(lambda opened: (50, None)), [source], target)
+    assert isinstance(result.sent, IncompleteTransfer)
+    assert "again" in str(result.sent)
+
+
+async def test_a_string_that_cannot_be_mended(source: Path, target: Path) -> None:
+    result = await through(Cord(lambda opened: (500_000, None), mends=0), [source], target)
+    for side in (result.sent, result.received):
+        assert isinstance(side, IncompleteTransfer)
+        assert "go on from there" in str(side)
+    again = await through(Cord(lambda opened: (None, None)), [source], target)
+    _, received = again.outcomes()
+    assert contents(target / "things") == contents(source)
+    assert received.moved < received.bytes
