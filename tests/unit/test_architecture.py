@@ -35,6 +35,7 @@ ONLY_ROOM = {
     "textual": {"tui"},
     "cpace": {"meet.handshake"},
     "ifaddr": {"nat.addresses"},
+    "blake3": {"apps.files.hashing"},
 }
 """Foreign libraries, and the only modules (or rooms) that know them."""
 
@@ -44,11 +45,36 @@ PURE = [
     "meet.nameplate",
     "meet.events",
     "link.description",
+    "link.lanes",
+    "link.proof",
     "apps.chat.protocol",
     "apps.chat.frames",
     "apps.chat.states",
     "apps.chat.events",
+    "apps.forward.addresses",
+    "apps.forward.connection",
+    "apps.forward.datagrams",
+    "apps.forward.events",
+    "apps.forward.frames",
+    "apps.forward.ledger",
+    "apps.forward.mux",
+    "apps.forward.outgoing",
+    "apps.forward.requests",
+    "apps.forward.rules",
+    "apps.forward.states",
+    "apps.forward.wire",
+    "apps.files.names",
+    "apps.files.hashing",
+    "apps.files.frames",
+    "apps.files.events",
+    "apps.files.manifest",
+    "apps.files.states",
+    "apps.files.sender",
+    "apps.files.receiver",
+    "apps.files.rate",
     "apps.text",
+    "apps.capabilities",
+    "apps.greeting",
     "switchboard.mailboxes",
     "switchboard.frames",
     "switchboard.limits",
@@ -57,7 +83,17 @@ PURE = [
     "switchboard.turn",
     "switchboard.metrics",
     "nat.addresses",
+    "nat.portmap.http1",
+    "nat.portmap.mapping",
+    "nat.portmap.natpmp",
+    "nat.portmap.pcp",
+    "nat.portmap.retry",
+    "nat.portmap.routes",
+    "nat.portmap.ssdp",
+    "nat.portmap.upnp",
+    "nat.portmap.xmltree",
     "nat.servers",
+    "nat.stun",
     "errors",
 ]
 """Cores: bytes, commands and the time go in, bytes, events and the next deadline come out."""
@@ -81,8 +117,9 @@ IMPURE = {
     "click",
     *ONLY_ROOM,
 }
-ALLOWED = {("meet.handshake", "cpace"), ("nat.addresses", "ifaddr")}
-"""CPace draws its own scalar; looking up this machine's interfaces is the one thing not pure in its module."""
+ALLOWED = {("meet.handshake", "cpace"), ("nat.addresses", "ifaddr"), ("apps.files.hashing", "blake3")}
+"""CPace draws its own scalar; looking up this machine's interfaces is the one thing not pure in its module; a hash
+is a function like any other."""
 
 
 ANYTHING = "anything"

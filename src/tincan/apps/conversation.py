@@ -12,16 +12,22 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
-from typing import Final, Protocol, Self
+from typing import TYPE_CHECKING, Final, Protocol, Self
 
-from tincan.apps.chat import ChatEvent, ChatSession
+from tincan.apps.chat import ChatEvent, ChatSession, PeerHello
+from tincan.apps.desk_events import CAPABILITY, DeskEvent
+from tincan.apps.strings import Servers, punching_for
 from tincan.errors import TinCanError
 from tincan.link.dial import LinkEvent, Settings, Tell, tie_string
 from tincan.link.interface import ChannelClosed, Link, LinkStatus
 from tincan.meet.mailbox import Side
 from tincan.meet.phrase import Phrase
 from tincan.tasks import settle
+
+if TYPE_CHECKING:
+    from tincan.apps.desk import FileDesk
 
 MAX_NEWS: Final = 256
 """Events of the meeting that wait to be shown; they are few, and more are dropped."""
@@ -42,7 +48,7 @@ class Reconnected:
     path: str
 
 
-ConversationEvent = LinkEvent | ChatEvent | Reconnecting | Reconnected
+ConversationEvent = LinkEvent | ChatEvent | Reconnecting | Reconnected | DeskEvent
 
 
 class Conversation(Protocol):
@@ -79,6 +85,10 @@ class Conversation(Protocol):
     async def typing(self, active: bool) -> None:
         """Tell the peer whether the user is typing."""
 
+    @property
+    def files(self) -> FileDesk | None:
+        """Sends and receives files, once connected to a peer that takes any; None otherwise."""
+
     async def goodbye(self, deadline: float) -> None:
         """Leave in good order, by ``deadline`` in the running loop's time. Keep reading `events` meanwhile."""
 
@@ -88,14 +98,24 @@ Tie = Callable[[Tell], AbstractAsyncContextManager[Link]]
 
 
 class LinkConversation:
-    """The `Conversation` of tin-can's own protocol, however the link comes about."""
+    """The `Conversation` of tin-can's own protocol, however the link comes about.
 
-    def __init__(self, tie: Tie, *, name: str) -> None:
+    With a ``side`` and ``settings`` files can be sent within it.
+    """
+
+    def __init__(self, tie: Tie, *, name: str, side: Side | None = None, settings: Settings | None = None) -> None:
         self._tie = tie
         self._name = name
+        self._side = side
+        self._settings = settings
+        self._servers = Servers(settings.servers if settings is not None else ())
         self._news: asyncio.Queue[LinkEvent | TinCanError | None] = asyncio.Queue(MAX_NEWS)
+        self._told: asyncio.Queue[DeskEvent] = asyncio.Queue(MAX_NEWS)
         self._link: Link | None = None
         self._chat: ChatSession | None = None
+        self._desk: FileDesk | None = None
+        self._desk_wanted = asyncio.Event()
+        self._desk_open = asyncio.Event()
         self._talking = asyncio.Event()
         self._leaving = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -123,8 +143,36 @@ class LinkConversation:
                 raise news
             yield news
         if self._chat is not None:
-            async for event in self._chat.events():
+            async for event in self._merged(self._chat):
                 yield event
+
+    async def _merged(self, chat: ChatSession) -> AsyncIterator[ConversationEvent]:
+        """Yield what happens in the chat, and between its events what happens at the desk."""
+        talk, desk = chat.events(), asyncio.ensure_future(self._told.get())
+        # Asking the chat acknowledges what it told before; so it is asked only when that has been shown.
+        said = asyncio.ensure_future(anext(talk, None))
+        try:
+            while True:
+                await asyncio.wait([said, desk], return_when=asyncio.FIRST_COMPLETED)
+                if desk.done():
+                    yield desk.result()
+                    desk = asyncio.ensure_future(self._told.get())
+                    continue
+                event = said.result()
+                if event is None:
+                    return
+                if isinstance(event, PeerHello) and CAPABILITY in event.capabilities:
+                    await self._open_desk()
+                yield event
+                said = asyncio.ensure_future(anext(talk, None))
+        finally:
+            for task in (said, desk):
+                await settle(task)
+
+    @property
+    def files(self) -> FileDesk | None:
+        """See `Conversation.files`."""
+        return self._desk
 
     @property
     def status(self) -> LinkStatus | None:
@@ -155,17 +203,56 @@ class LinkConversation:
         try:
             async with self._tie(self._tell) as link:
                 self._link = link
-                async with ChatSession(link, name=self._name) as self._chat:
+                takes_files = (CAPABILITY,) if self._settings is not None else ()
+                async with ChatSession(link, name=self._name, capabilities=("chat", *takes_files)) as self._chat:
                     self._news.put_nowait(None)
                     self._talking.set()
-                    await self._leaving.wait()
+                    await self._keep_desk(link)
         except TinCanError as exc:
             self._news.put_nowait(exc)
         finally:
             self._talking.set()
             self._news.put_nowait(None)  # whoever waits for events hears of the end, whatever it was
 
+    async def _keep_desk(self, link: Link) -> None:
+        """Wait for the end, with a desk for files as soon as the peer has said that it takes any."""
+        leaving = asyncio.ensure_future(self._leaving.wait())
+        wanted = asyncio.ensure_future(self._desk_wanted.wait())
+        try:
+            await asyncio.wait([leaving, wanted], return_when=asyncio.FIRST_COMPLETED)
+            if self._side is None or self._settings is None or leaving.done():
+                await leaving
+                return
+            from tincan.apps.desk import PURPOSE, FileDesk
+            from tincan.link.streams import Streams
+
+            punching = punching_for(link, self._settings, self._servers)
+            async with Streams(link, self._side, frozenset([PURPOSE]), punching) as streams:
+                self._desk = FileDesk(streams, Path.cwd(), self._tell_desk)
+                running = asyncio.create_task(self._desk.run(), name="files")
+                self._desk_open.set()
+                try:
+                    await leaving
+                finally:
+                    self._desk = None
+                    await settle(running)
+        finally:
+            self._desk_open.set()
+            leaving.cancel()
+            wanted.cancel()
+
+    async def _open_desk(self) -> None:
+        """Have the desk ready before the user can know that there is somebody to send files to."""
+        self._desk_wanted.set()
+        await self._desk_open.wait()
+
+    def _tell_desk(self, event: DeskEvent) -> None:
+        if self._told.full():  # nobody looks; how far it was is what can be spared
+            self._told.get_nowait()
+        self._told.put_nowait(event)
+
     def _tell(self, event: LinkEvent) -> None:
+        self._servers.hear(event)
         if self._news.qsize() < MAX_NEWS - 3:  # the last places are for the end
             self._news.put_nowait(event)
 
@@ -174,4 +261,6 @@ class StringConversation(LinkConversation):
     """The `Conversation` of two cans that share a phrase."""
 
     def __init__(self, side: Side, phrase: Phrase | None, settings: Settings, *, name: str) -> None:
-        super().__init__(lambda tell: tie_string(side, phrase, settings, tell), name=name)
+        super().__init__(
+            lambda tell: tie_string(side, phrase, settings, tell), name=name, side=side, settings=settings
+        )

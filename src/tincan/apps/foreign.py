@@ -119,6 +119,10 @@ class ForeignConversation:
     async def typing(self, active: bool) -> None:
         """See `Conversation.typing`: no dialect says that."""
 
+    @property
+    def files(self) -> None:
+        """See `Conversation.files`: no dialect has any."""
+
     async def goodbye(self, deadline: float) -> None:
         """See `Conversation.goodbye`."""
         self._left = True

@@ -7,11 +7,12 @@ of waiting for bytes that never come. Then `Again` may follow, and `Received`.
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated
 
 import msgspec
 
 from tincan import __version__
+from tincan.apps.capabilities import COMMANDS, mismatch
 from tincan.apps.chat.frames import Hello
 from tincan.apps.chat.frames import decode as decode_chat
 from tincan.apps.chat.frames import encode as encode_chat
@@ -19,13 +20,7 @@ from tincan.apps.chat.protocol import MINIMUM_VERSION, VERSION
 from tincan.apps.text import visible_name
 from tincan.errors import PeerRefused, ProtocolError
 
-COMMANDS: Final = {
-    "chat": "attach-string or tap",
-    "pipe": "pipe",
-    "files": "send or receive",
-    "forward": "forward",
-}
-"""What each capability is known as to users."""
+__all__ = ["COMMANDS", "Again", "Note", "Received", "decode", "encode", "hello", "read_hello"]
 
 
 class Again(msgspec.Struct, frozen=True, tag="again", tag_field="kind"):
@@ -61,9 +56,8 @@ def read_hello(frame: bytes, app: str) -> str:
     greeting = decode_chat(frame)
     if not isinstance(greeting, Hello):
         raise ProtocolError("The other can did not greet; update the older one.")
-    if app not in greeting.capabilities:
-        doing = next((COMMANDS[c] for c in greeting.capabilities if c in COMMANDS), COMMANDS["chat"])
-        raise PeerRefused(f"The other can runs tin-can {doing}, and this one {COMMANDS[app]}: agree on one of them.")
+    if (text := mismatch(app, greeting.capabilities)) is not None:
+        raise PeerRefused(text)
     return visible_name(greeting.name)
 
 

@@ -8,17 +8,15 @@ those were; only then does `run_pipe` return on both sides.
 from __future__ import annotations
 
 import asyncio
-from typing import Final, Protocol
+from typing import Protocol
 
+from tincan.apps.copying import copy_in, copy_out
 from tincan.apps.ends import Sink, Source
 from tincan.apps.strings import TiedString
 from tincan.errors import IncompleteTransfer
 from tincan.link.interface import ChannelClosed, Stream, StreamBroken
 from tincan.meet.mailbox import Side
 from tincan.tasks import plain_errors
-
-CHUNK: Final = 256 * 1024
-"""Bytes read from stdin, and from the stream, at once."""
 
 
 class PipeString(TiedString, Protocol):
@@ -42,7 +40,9 @@ async def run_pipe(string: PipeString, source: Source, sink: Sink) -> tuple[int,
         try:
             with plain_errors():
                 async with asyncio.TaskGroup() as group:
-                    sending = group.create_task(_send(string, stream, source))
+                    # From the start: it is also how one who has nothing to say learns that the peer has gone.
+                    receipt = group.create_task(string.wait_received())
+                    sending = group.create_task(_send(stream, source, receipt))
                     receiving = group.create_task(_receive(string, stream, sink))
             return sending.result(), receiving.result()
         finally:
@@ -51,31 +51,15 @@ async def run_pipe(string: PipeString, source: Source, sink: Sink) -> tuple[int,
         raise IncompleteTransfer("The other can vanished in the middle; not everything has arrived.") from exc
 
 
-async def _send(string: PipeString, stream: Stream, source: Source) -> int:
-    buffer = memoryview(bytearray(CHUNK))
-    total = 0
-    try:
-        while count := await source.read_into(buffer):
-            await stream.write(buffer[:count])
-            total += count
-    except OSError as exc:
-        raise IncompleteTransfer(f"The input cannot be read any further ({exc.strerror}).") from exc
+async def _send(stream: Stream, source: Source, receipt: asyncio.Task[int]) -> int:
+    total = await copy_in(source, stream)
     await stream.write_eof()
-    if await string.wait_received() != total:
+    if await receipt != total:
         raise IncompleteTransfer("The other can did not get everything that was sent.")
     return total
 
 
 async def _receive(string: PipeString, stream: Stream, sink: Sink) -> int:
-    total = 0
-    try:
-        while data := await stream.read(CHUNK):
-            await sink.write(memoryview(data))
-            total += len(data)
-        sink.close()
-    except BrokenPipeError as exc:
-        raise IncompleteTransfer("Whoever reads this output has ended before everything had come.") from exc
-    except OSError as exc:
-        raise IncompleteTransfer(f"The output cannot be written any further ({exc.strerror}).") from exc
+    total = await copy_out(stream, sink)
     await string.tell_received(total)
     return total

@@ -11,13 +11,13 @@ import contextlib
 import dataclasses
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Final, Protocol, Self
 
 from tincan.apps.greeting import Again, Received, decode, encode, hello, read_hello
 from tincan.errors import NobodyCame, NoPath, PeerRefused, TinCanError
-from tincan.link.dial import LinkEvent, Settings, Tell, tie_string
+from tincan.link.dial import MAX_SERVERS, LinkEvent, Settings, Tell, tie_string
 from tincan.link.interface import ChannelClosed, CloseReason, Link, Path, Stream
 from tincan.link.punch import Punching
 from tincan.link.streams import LinkStream, Streams
@@ -94,6 +94,27 @@ StringEvent = LinkEvent | Lost | Mended | Carrier
 Hear = Callable[[StringEvent], None]
 
 
+class Servers:
+    """The STUN and TURN servers that are known, those that switchboards have named included."""
+
+    def __init__(self, known: Iterable[IceServer]) -> None:
+        self.known = tuple(known)
+
+    def hear(self, event: LinkEvent) -> None:
+        """Take note of servers that a switchboard offers."""
+        if isinstance(event, ServersOffered):
+            self.known = tuple(dict.fromkeys((*self.known, *event.servers)))[:MAX_SERVERS]
+
+
+def punching_for(link: Link, settings: Settings, servers: Servers) -> Punching | None:
+    """Return how streams of a link may look for a TCP path."""
+    if settings.relay_only:
+        return None  # a direct path would show the address that the relay hides
+    if link.status.path is Path.LAN:
+        return Punching(port_mapping=False)  # nobody outside has to be asked
+    return Punching(servers.known)
+
+
 class _Knot:
     """One link of a string, from the greeting to its end."""
 
@@ -143,7 +164,7 @@ class PhraseString:
         self._hear = hear
         self._app = app
         self._name = name
-        self._servers: list[IceServer] = list(settings.servers)
+        self._servers = Servers(settings.servers)
         self._knot: _Knot | None = None
         self._over: TinCanError | None = None
         self._changed = asyncio.Event()
@@ -250,7 +271,9 @@ class PhraseString:
         async with tie_string(self._side, phrase, settings, tell) as link:
             side = self._side or Side.ATTACH
             peer = await self._greet(link)
-            async with Streams(link, side, frozenset([self._app]), self._punching(link)) as streams:
+            async with Streams(
+                link, side, frozenset([self._app]), punching_for(link, self._settings, self._servers)
+            ) as streams:
                 knot = _Knot(link, side, peer, streams, self._app)
                 if side is Side.ATTACH:
                     knot.again = secrets.token_bytes(32)
@@ -272,13 +295,6 @@ class PhraseString:
         except (TimeoutError, ChannelClosed):
             raise NoPath("The other can was reached, but it went away before it greeted. Try again.") from None
 
-    def _punching(self, link: Link) -> Punching | None:
-        if self._settings.relay_only:
-            return None  # a direct path would show the address that the relay hides
-        if link.status.path is Path.LAN:
-            return Punching(port_mapping=False)
-        return Punching(tuple(self._servers))
-
     def _first_tell(self, event: LinkEvent) -> None:
         self._later_tell(event)
         self._hear(event)
@@ -286,8 +302,7 @@ class PhraseString:
     def _later_tell(self, event: LinkEvent) -> None:
         if isinstance(event, SideTaken):
             self._side = event.side  # and it stays: mending need not find out again
-        elif isinstance(event, ServersOffered):
-            self._servers += [server for server in event.servers if server not in self._servers]
+        self._servers.hear(event)
 
     def _watch(self, stream: LinkStream) -> LinkStream:
         """Tell how the stream goes, once that is known."""

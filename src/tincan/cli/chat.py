@@ -11,6 +11,7 @@ import click
 
 from tincan.apps.chat import ChatEvent, Closed
 from tincan.apps.conversation import Conversation, Reconnected, Reconnecting, StringConversation
+from tincan.apps.desk_events import DeskEvent, FilesOffered
 from tincan.cli.dialects import Mode, foreign_conversation
 from tincan.cli.lines import Lines, Terminal, first_line, piped
 from tincan.cli.logs import set_up_logging
@@ -131,6 +132,8 @@ async def _talk(mode: Mode, text: str | None, options: MeetingOptions, output: O
                     return _end(event, output)
                 if isinstance(event, ChatEvent):
                     output.chat(event)
+                elif isinstance(event, DeskEvent):
+                    _show_files(event, conversation, output)
                 elif not isinstance(event, Reconnecting | Reconnected):
                     tell(event)
                     if isinstance(event, Connected):
@@ -167,7 +170,9 @@ async def _speak(conversation: Conversation, output: Output, lines: Lines) -> No
         if not line:
             continue
         try:
-            if line.startswith("/me ") and isinstance(output, TerminalOutput):
+            if isinstance(output, TerminalOutput) and _about_files(line, conversation):
+                pass
+            elif line.startswith("/me ") and isinstance(output, TerminalOutput):
                 await conversation.send(line[4:], action=True)
             else:
                 await conversation.send(line)
@@ -176,6 +181,30 @@ async def _speak(conversation: Conversation, output: Output, lines: Lines) -> No
         except ChannelClosed:
             return
     await conversation.goodbye(asyncio.get_running_loop().time() + GOODBYE)
+
+
+def _about_files(line: str, conversation: Conversation) -> bool:
+    """Do what a line asks for that is about files; say whether it is one."""
+    command, _, rest = line.strip().partition(" ")
+    if command not in ("/send", "/accept", "/decline"):
+        return False
+    if conversation.files is None:
+        raise UsageError("this conversation carries no files.")
+    if command != "/send":
+        conversation.files.answer(None, command == "/accept")
+    elif rest:
+        conversation.files.send(rest.strip())
+    else:
+        raise UsageError("say what to send: /send PATH, a file or a folder.")
+    return True
+
+
+def _show_files(event: DeskEvent, conversation: Conversation, output: Output) -> None:
+    if isinstance(event, FilesOffered) and not isinstance(output, TerminalOutput) and conversation.files is not None:
+        conversation.files.answer(event.id, False)  # nobody is asked here
+        output.note(f"{output.peer} offered files; take them with screens, or with tin-can receive.")
+    else:
+        output.files(event)
 
 
 async def _watch_path(conversation: Conversation, output: Output) -> None:

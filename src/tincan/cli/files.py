@@ -20,8 +20,9 @@ from tincan.apps.files import (
     receive_files,
     send_files,
 )
+from tincan.apps.files.words import offer_words, summary
 from tincan.apps.text import visible
-from tincan.cli.filescreen import Screen, offer_lines, summary
+from tincan.cli.filescreen import Screen
 from tincan.cli.lines import Lines, first_line
 from tincan.cli.logs import set_up_logging
 from tincan.cli.options import MeetingOptions, find_phrase, meeting_options
@@ -126,7 +127,7 @@ async def _receive(
 
 
 async def _ask(offer: Offered, peer: str, screen: Screen) -> Decision:
-    for line in offer_lines(offer, peer):
+    for line in offer_words(offer, peer):
         print(line, file=sys.stderr)
     print("Receive it? [y/N] ", end="", file=sys.stderr, flush=True)
 

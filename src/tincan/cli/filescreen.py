@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 
 from tincan.apps.files import (
     FileDone,
@@ -15,9 +15,9 @@ from tincan.apps.files import (
     NotSent,
     OfferAccepted,
     Offered,
-    Outcome,
     Progress,
 )
+from tincan.apps.files.words import counted, progress_words, total_of
 from tincan.apps.text import visible
 from tincan.cli.options import MeetingOptions
 from tincan.cli.output import JsonOutput, Output
@@ -40,6 +40,19 @@ class _Json(JsonOutput):
         self._event(name, **fields)
 
 
+class _Lines(Output):
+    """`Output` that makes room for what it says where the progress line was."""
+
+    def __init__(self, clear: Callable[[], None], *, quiet: bool) -> None:
+        super().__init__(quiet=quiet)
+        self._clear = clear
+
+    def note(self, text: str) -> None:
+        """See `Output.note`."""
+        self._clear()
+        super().note(text)
+
+
 class Screen:
     """Shows the events of one transfer."""
 
@@ -47,7 +60,7 @@ class Screen:
         self.sending = sending
         self.began = False
         self._json = _Json(quiet=options.quiet) if options.json else None
-        self.output: Output = self._json or Output(quiet=options.quiet)
+        self.output: Output = self._json or _Lines(self.clear, quiet=options.quiet)
         self._draws = (
             sys.stderr.isatty() and not (options.json or options.quiet) and os.environ.get("TERM", "dumb") != "dumb"
         )
@@ -65,15 +78,15 @@ class Screen:
             case OfferAccepted():
                 self.began = True
             case Offered() if self.sending:
-                self._note(f"Offering {counted(event.files, event.folders)}{total_of(event)} ...")
+                self.output.note(f"Offering {counted(event.files, event.folders)}{total_of(event)} ...")
             case FileLeftOut():
                 self._left_out += 1
                 if self._left_out <= MAX_NAMED:
-                    self._note(f"Left out: {event.name}: {event.reason}.")
+                    self.output.note(f"Left out: {event.name}: {event.reason}.")
                 elif self._left_out == MAX_NAMED + 1:
-                    self._note("More were left out ...")
+                    self.output.note("More were left out ...")
             case NotSent():
-                self._note(f"Not sent: {event.count} {event.what}.")
+                self.output.note(f"Not sent: {event.count} {event.what}.")
 
     def clear(self) -> None:
         """Take the progress line away."""
@@ -81,10 +94,6 @@ class Screen:
             sys.stderr.write("\r\x1b[K")
             sys.stderr.flush()
             self._drawn = False
-
-    def _note(self, text: str) -> None:
-        self.clear()
-        self.output.note(text)
 
     def _draw(self, progress: Progress) -> None:
         now = time.monotonic()
@@ -127,14 +136,7 @@ class Screen:
 
 def progress_line(progress: Progress, columns: int) -> str:
     """Return the line that is redrawn, not wider than this; the name gives way first."""
-    if progress.total is None:
-        parts = [human(progress.done)]
-    else:
-        parts = [f"{100 * progress.done // max(progress.total, 1):3d} %", human(progress.done)]
-    parts.append(f"{human(progress.rate)}/s")
-    if progress.left is not None:
-        parts.append(f"{duration(progress.left)} left")
-    line = "  ".join(parts)
+    line = progress_words(progress)
     name = visible(progress.name)
     room = columns - len(line) - 2
     if room >= 8 and name:
@@ -144,58 +146,3 @@ def progress_line(progress: Progress, columns: int) -> str:
             name = name if len(name) <= room else "..." + name[3 - room :]
         line = f"{line}  {name}"
     return line[: max(columns, 0)]
-
-
-def offer_lines(offer: Offered, peer: str) -> Iterator[str]:
-    """Yield what a person has to see to say yes or no."""
-    yield f"{visible(peer)} offers {counted(offer.files, offer.folders)}{total_of(offer)}:"
-    for top in offer.top:
-        size = human(top.size) if offer.total is not None or top.size else "size unknown"
-        yield f"  {visible(top.name)}{'/' if top.folder else ''}  ({size})"
-    if offer.more:
-        yield f"  ... and {offer.more} more"
-
-
-def summary(outcome: Outcome, sending: bool, where: str) -> str:
-    """Return how it went, in one sentence."""
-    seconds = max(outcome.seconds, 0.001)
-    word = "Sent" if sending else "Received"
-    rate = f" ({human(outcome.moved / seconds)}/s)" if outcome.moved else ""
-    there = outcome.bytes - outcome.moved
-    known = f"; {human(there)} of it was there already" if there > 0 else ""
-    return (
-        f"{word} {counted(outcome.files, 0)}, {human(outcome.bytes)} in {seconds:.1f} s{rate} "
-        f"{where.rstrip('.')}{known}."
-    )
-
-
-def counted(files: int, folders: int) -> str:
-    """Return how many there are, in words."""
-    text = f"{files} file{'' if files == 1 else 's'}"
-    return f"{text} in {folders} folder{'' if folders == 1 else 's'}" if folders else text
-
-
-def total_of(offer: Offered) -> str:
-    """Return how much it is, as an addition to a sentence."""
-    return ", size unknown" if offer.total is None else f", {human(offer.total)}"
-
-
-def human(size: float) -> str:
-    """Return a number of bytes as people say it."""
-    for unit in ("bytes", "kB", "MB", "GB", "TB"):
-        if size < 999.5 or unit == "TB":
-            break
-        size /= 1000
-    if unit == "bytes":
-        return "1 byte" if size == 1 else f"{size:.0f} bytes"
-    return f"{size:.1f} {unit}" if size < 99.95 else f"{size:.0f} {unit}"
-
-
-def duration(seconds: float) -> str:
-    """Return a time as people say it."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    return (
-        f"{whole // 60} min {whole % 60:02d} s" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-    )

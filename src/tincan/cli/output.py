@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, TextIO
 
 from tincan.apps.chat.events import Delivered, MessageReceived, PeerHello
+from tincan.apps.desk_events import DeskEvent, FilesEnded, FilesOffered
 from tincan.apps.text import visible
 from tincan.cli.main import STARTED
 from tincan.errors import TinCanError
@@ -81,6 +82,16 @@ class Output:
         """Print a message of the peer."""
         text = f"* {self.peer} {event.text}" if event.action else event.text
         self._line(visible(text))
+
+    def files(self, event: DeskEvent) -> None:
+        """Tell what happens to files that are sent within the conversation."""
+        from tincan.apps.files.words import ended_words, offer_words
+
+        if isinstance(event, FilesOffered):
+            lines = [*offer_words(event.offer, self.peer), "/accept takes it into this folder, /decline does not."]
+            self.note("\n".join(lines))
+        elif isinstance(event, FilesEnded):
+            self.note(ended_words(event.outcome, event.text, sending=event.sending))
 
     def path(self, path: str, rtt: float | None) -> None:
         """Tell that the route has changed."""

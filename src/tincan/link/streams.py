@@ -143,7 +143,9 @@ class LinkStream:
         for task in self._tasks:
             await settle(task)
         if self._tcp is not None:
-            await self._tcp.close()
+            await self._tcp.close(
+                came_elsewhere=self._lanes.incoming is Lane.ENDED, sent_elsewhere=self._lanes.outgoing is Lane.ENDED
+            )
         await self._channel.close()
 
     # -- inside ---------------------------------------------------------------------

@@ -159,6 +159,7 @@ class Port:
 async def _accepted(listening: socket.socket) -> socket.socket:
     """Return the next connection. `loop.sock_accept` loses one that comes at the moment of a cancellation."""
     loop = asyncio.get_running_loop()
+    await asyncio.sleep(0)  # a flood of connections leaves others their turns
     while True:
         try:
             sock, _ = listening.accept()

@@ -242,11 +242,11 @@ class TlsStream:
             except OSError as exc:  # ssl.SSLError is one
                 raise StreamBroken(_BROKEN) from exc
 
-    async def close(self) -> None:
-        """See `Stream.close`."""
+    async def close(self, *, came_elsewhere: bool = False, sent_elsewhere: bool = False) -> None:
+        """See `Stream.close`. The flags: the end of that direction was said, though not in TLS."""
         if not self._closed:
             self._closed = True
-            if not (self._eof_came and self._eof_sent):
+            if not ((self._eof_came or came_elsewhere) and (self._eof_sent or sent_elsewhere)):
                 # A reset, so that nothing lingers that nobody will read.
                 with contextlib.suppress(OSError):
                     self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)

@@ -13,12 +13,15 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Final
 
 from textual.message_pump import MessagePump
 
 from tincan.apps.chat.events import MessageReceived
 from tincan.apps.conversation import Conversation
+from tincan.apps.desk import FileDesk
+from tincan.apps.text import visible
 from tincan.errors import TinCanError, UsageError
 from tincan.link.interface import ChannelClosed
 from tincan.tasks import plain_errors
@@ -62,6 +65,11 @@ class Controller:
         self._idle: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[object] | None = None
         self._ended = asyncio.Event()
+
+    @property
+    def folder(self) -> str:
+        """Where files go that the user accepts."""
+        return visible(str(Path.cwd()))
 
     # -- the listener -----------------------------------------------------------------
 
@@ -171,6 +179,27 @@ class Controller:
         """See `Scene.note`."""
         self.talk.note(text, self.now())
         self._changed()
+
+    def send_file(self, path: str) -> None:
+        """See `Scene.send_file`."""
+        self._with_files(lambda files: files.send(path))
+
+    def answer_files(self, number: int | None, accepted: bool) -> None:
+        """See `Scene.answer_files`."""
+        number = next(iter(self.talk.offers), None) if number is None else number
+        self._with_files(lambda files: files.answer(number, accepted))
+        if number is not None:
+            self.talk.answered(number)
+        self._changed()
+
+    def _with_files(self, wish: Callable[[FileDesk], None]) -> None:
+        files = self._conversation.files if self._conversation is not None else None
+        try:
+            if files is None:
+                raise UsageError("This conversation carries no files.")
+            wish(files)
+        except UsageError as exc:
+            self.note(str(exc))
 
     def rename(self, name: str) -> None:
         """See `Scene.rename`."""

@@ -33,6 +33,12 @@ class Scene(Protocol):
     def note(self, text: str) -> None:
         """Tell the user something."""
 
+    def send_file(self, path: str) -> None:
+        """Offer a file or folder to the peer."""
+
+    def answer_files(self, number: int | None, accepted: bool) -> None:
+        """Answer an offer of the peer, the oldest one if no number is given."""
+
     def rename(self, name: str) -> None:
         """Call the user something else from now on."""
 
@@ -108,6 +114,21 @@ def _path(scene: Scene, _: str) -> None:
     scene.note(f"Connected {path_words(talk.path)}{took}{met}.")
 
 
+def _send(scene: Scene, rest: str) -> None:
+    if rest:
+        scene.send_file(rest)
+    else:
+        scene.note("Say what to send: /send PATH, a file or a folder")
+
+
+def _accept(scene: Scene, _: str) -> None:
+    scene.answer_files(None, accepted=True)
+
+
+def _decline(scene: Scene, _: str) -> None:
+    scene.answer_files(None, accepted=False)
+
+
 def _quit(scene: Scene, _: str) -> None:
     scene.ask_to_leave()
 
@@ -117,5 +138,8 @@ COMMANDS = (
     SlashCommand("me", "DOES", "say what you do", _me),
     SlashCommand("name", "[NAME]", "both names; or call yourself NAME", _name),
     SlashCommand("path", "", "the way the string takes, and how fast it is", _path),
+    SlashCommand("send", "PATH", "offer a file or a folder", _send),
+    SlashCommand("accept", "", "take what the other one offers, into this folder", _accept),
+    SlashCommand("decline", "", "do not take it", _decline),
     SlashCommand("quit", "", "say goodbye and leave", _quit),
 )

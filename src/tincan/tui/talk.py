@@ -21,6 +21,8 @@ from tincan.apps.chat.events import (
     PeerTyping,
 )
 from tincan.apps.conversation import ConversationEvent, Reconnected, Reconnecting
+from tincan.apps.desk_events import FilesEnded, FilesMoved, FilesOffered
+from tincan.apps.files.words import ended_words, offer_words, progress_words
 from tincan.apps.text import visible, visible_name
 from tincan.errors import TinCanError
 from tincan.link.dial import Connected
@@ -116,6 +118,12 @@ class Talk:
     """Whether there ever was a string."""
 
     ending: Ending | None = None
+    offers: dict[int, str] = field(default_factory=dict)
+    """What the peer offers and the user has not answered, in words."""
+
+    transfers: dict[int, str] = field(default_factory=dict)
+    """How far each transfer is, in words."""
+
     entries: dict[int, Entry] = field(default_factory=dict)
     touched: int = 0
     """Counts every change of an entry that is there already."""
@@ -152,6 +160,8 @@ class Talk:
                 self.note(f"Connected again {path_words(self.path)}.", now)
             case Closed():
                 self._close(event, now)
+            case FilesOffered() | FilesMoved() | FilesEnded():
+                self._files(event, now)
             case _:
                 self._chat(event, now)
 
@@ -239,6 +249,24 @@ class Talk:
             case PeerLeft():
                 self.typing = False
 
+    def _files(self, event: FilesOffered | FilesMoved | FilesEnded, now: datetime) -> None:
+        match event:
+            case FilesOffered():
+                self.offers[event.id] = "\n".join(offer_words(event.offer, self.peer))
+                self.note(f"{self.offers[event.id]}\n/accept takes it into this folder, /decline does not.", now)
+            case FilesMoved():
+                self.offers.pop(event.id, None)
+                verb = "Sending" if event.sending else "Receiving"
+                self.transfers[event.id] = f"{verb}  {progress_words(event.progress)}"
+            case FilesEnded():
+                self.offers.pop(event.id, None)
+                self.transfers.pop(event.id, None)
+                self.note(ended_words(event.outcome, event.text, sending=event.sending), now)
+
+    def answered(self, number: int) -> None:
+        """The user has answered an offer."""
+        self.offers.pop(number, None)
+
     def _place(self, name: str, trouble: str | None) -> None:
         self.places[name] = PlaceState(place_words(visible(name)), trouble)
 
@@ -257,6 +285,8 @@ class Talk:
     def _end(self, ending: Ending, now: datetime) -> None:
         self.ending = ending
         self.typing = False
+        self.offers.clear()
+        self.transfers.clear()
         self._enter(Phase.OVER)
         for key, entry in self.entries.items():
             if entry.delivery in (Delivery.SENDING, Delivery.SENT):

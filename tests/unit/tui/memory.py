@@ -9,6 +9,7 @@ from typing import Self
 
 from tincan.apps.chat import ChatSession
 from tincan.apps.conversation import ConversationEvent, Reconnected, Reconnecting
+from tincan.apps.desk import FileDesk
 from tincan.errors import AuthenticationFailed, TinCanError
 from tincan.link.dial import Connected
 from tincan.link.interface import ChannelClosed, LinkStatus, Path
@@ -113,6 +114,10 @@ class MemoryConversation:
     async def typing(self, active: bool) -> None:
         if self._chat is not None:
             await self._chat.typing(active)
+
+    @property
+    def files(self) -> FileDesk | None:
+        return None
 
     async def goodbye(self, deadline: float) -> None:
         if self._chat is not None:

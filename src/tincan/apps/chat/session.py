@@ -25,7 +25,8 @@ from types import TracebackType
 from typing import Self
 
 from tincan import __version__
-from tincan.apps.chat.events import ChatEvent, Closed, MessageReceived, PeerLeft
+from tincan.apps.capabilities import mismatch
+from tincan.apps.chat.events import ChatEvent, Closed, MessageReceived, PeerHello, PeerLeft
 from tincan.apps.chat.protocol import WINDOW, ChatProtocol, WindowFull, check_text
 from tincan.apps.chat.states import State
 from tincan.errors import NoPath, PeerRefused, ProtocolError, TinCanError
@@ -49,7 +50,7 @@ class ChatSession:
         link: Link,
         *,
         name: str,
-        capabilities: Iterable[str] = (),
+        capabilities: Iterable[str] = ("chat",),
         agent: str = f"tin-can/{__version__}",
         max_events: int = MAX_EVENTS,
     ) -> None:
@@ -241,13 +242,15 @@ class ChatSession:
     def _collect(self) -> None:
         """Put what happened into the queue: one frame makes two events at most."""
         while (event := self._core.next_event()) is not None:
+            if isinstance(event, PeerHello) and (text := mismatch("chat", event.capabilities)):
+                self._error = PeerRefused(text)
+                break
             self._queue.append(event)
             if isinstance(event, PeerLeft):
                 self._first_goodbye = self._first_goodbye or CloseReason.PEER
                 if event.complaint is not None:
-                    self._error = PeerRefused(
-                        f"The peer ended the chat because of what this side sent. It says: {event.complaint}"
-                    )
+                    why = "The peer ended the chat because of what this side sent"
+                    self._error = PeerRefused(f"{why}. It says: {event.complaint}")
         self._answer_goodbye()
         self._ring()
 

@@ -119,10 +119,11 @@ class Folder:
         """Set when it was changed last."""
         os.utime(self.path if self.handle is None else self.handle, ns=(mtime, mtime))
 
-    def set_file(self, name: str, mode: int, mtime: int) -> None:
+    def set_file(self, name: str, mode: int, mtime: int | None) -> None:
         """Set mode and time of a file that is closed: where open ones do not take them."""
         os.chmod(self._at(name), mode)
-        os.utime(self._at(name), ns=(mtime, mtime))
+        if mtime is not None:
+            os.utime(self._at(name), ns=(mtime, mtime))
 
     def close(self) -> None:
         """Close it."""

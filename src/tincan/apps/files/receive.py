@@ -171,7 +171,6 @@ class _Transfer:
         core = self._taker.core
         refusal = await self._refusal()
         if refusal is not None:
-            core.decline(str(refusal), refused=isinstance(refusal, PeerRefused))
             await self._write(stream, intake, core.data_to_send())
             raise refusal
         self._patience.moved()
@@ -189,22 +188,24 @@ class _Transfer:
             await self._write(stream, intake, answer or core.busy())
 
     async def _refusal(self) -> TinCanError | None:
+        """Ask about room and then the user; when one says no, decline, and return why."""
         manifest = self._taker.core.manifest
         if manifest.id == self._agreed:
             return None
         lacking = await self._worker.run(self._taker.shortage)
         if lacking:
-            return IncompleteTransfer(
-                f"There is no room for this at the receiver: {lacking} bytes are lacking. Make room and try again."
-            )
+            text = f"There is no room for this at the receiver: {lacking} bytes are lacking. Make room and try again."
+            self._taker.core.decline(text, refused=False)
+            return IncompleteTransfer(text)
         self._in_place.clear()
         self._left_out.clear()
-        offered = describe(manifest, self._taker.core.places)
+        offered = await self._worker.run(describe, manifest, self._taker.core.places)
         self._tell(offered)
         self._patience.pause()
         decision = await self._decide(offered)
         if not decision.accepted:
-            return PeerRefused(decision.reason)
+            self._taker.core.decline(decision.reason, refused=True)
+            return PeerRefused("Declined; nothing was received.")
         self._agreed = manifest.id
         return None
 

@@ -109,11 +109,12 @@ async def _prepare(sources: Sequence[Source], tell: Tell, stall: float, executor
     try:
         scanned = await worker.run(scan, sources)
         manifest = await worker.run(scanned.manifest)
+        offered = await worker.run(describe, manifest, [tuple(entry.name.split("/")) for entry in manifest.entries])
     finally:
         await worker.finish(lambda: None)
     for event in scanned.events():
         tell(event)
-    tell(describe(manifest, [tuple(entry.name.split("/")) for entry in manifest.entries]))
+    tell(offered)
     return _Transfer(scanned, manifest, tell, stall, executor)
 
 

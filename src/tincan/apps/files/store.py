@@ -154,7 +154,7 @@ class Store:
                     os.utime(self._handle, ns=(mtime, mtime))
             else:
                 self.let_go()  # Windows renames no open file
-                folder.set_file(partial, entry.mode, mtime if mtime is not None else 0)
+                folder.set_file(partial, entry.mode, mtime)
             folder.put(partial, parts[-1], overwrite=self._overwrite)
             if end.index in self._prefixes:
                 for number in range(1, MAX_ASIDE + 1):

@@ -12,6 +12,7 @@ from textual.widgets import Footer, TextArea
 
 from tincan.tui.controller import Controller
 from tincan.tui.messages import TalkChanged
+from tincan.tui.screens.offer import OfferScreen
 from tincan.tui.talk import Phase
 from tincan.tui.widgets.chat import Composer, Hint, TopLine
 from tincan.tui.widgets.history import History
@@ -36,6 +37,7 @@ class MessagingScreen(Screen[None]):
     def __init__(self, controller: Controller) -> None:
         super().__init__()
         self._controller = controller
+        self._asked: int | None = None
 
     def compose(self) -> ComposeResult:
         """See Textual."""
@@ -132,6 +134,7 @@ class MessagingScreen(Screen[None]):
         self.query_one(TopLine).show(talk)
         self.query_one(History).show(talk)
         self._show_hint()
+        self._show_offer()
         composer = self.query_one(Composer)
         if talk.phase in (Phase.LEAVING, Phase.OVER) and not composer.disabled:
             composer.disabled = True
@@ -143,3 +146,20 @@ class MessagingScreen(Screen[None]):
 
     def _show_hint(self) -> None:
         self.query_one(Hint).show(self._controller.talk, self.query_one(History).unread)
+
+    def _show_offer(self) -> None:
+        """Ask about the oldest offer; one that was withdrawn is not asked about any more."""
+        offers = self._controller.talk.offers
+        shown = self.app.screen
+        if isinstance(shown, OfferScreen) and shown.number not in offers:
+            shown.dismiss(None)
+        elif shown is self and offers and self._asked is None:
+            number, text = next(iter(offers.items()))
+            self._asked = number
+            self.app.push_screen(OfferScreen(number, text, self._controller.folder), self._answered)
+
+    def _answered(self, accepted: bool | None) -> None:
+        number, self._asked = self._asked, None
+        if accepted is not None and number is not None:
+            self._controller.answer_files(number, accepted)
+        self._show_offer()

@@ -54,6 +54,8 @@ class Hint(Plain):
             text = f"\u2193 {unread} new below; Ctrl+End goes there"
         elif talk.phase is Phase.OVER:
             text = "The history stays until you leave: Esc"
+        elif talk.transfers:
+            text = "; ".join(talk.transfers.values())
         elif talk.typing:
             text = f"{talk.peer} is typing ..."
         else:

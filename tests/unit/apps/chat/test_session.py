@@ -59,7 +59,7 @@ async def test_a_whole_conversation(first: str) -> None:
         await ada.typing(True)
         await ada.goodbye(soon())
         assert ada.undelivered == bob.undelivered == 0
-    assert ada_saw.result()[0] == PeerHello("Bob", "other/2", 1, frozenset())
+    assert ada_saw.result()[0] == PeerHello("Bob", "other/2", 1, frozenset({"chat"}))
     assert bob_saw.result()[0] == PeerHello("Ada", ada_agent(bob_saw.result()[0]), 1, frozenset({"call"}))
     assert set(ada_saw.result()[1:-2]) == {Delivered(1), Delivered(2), MessageReceived(1, "waves", True)}
     assert ada_saw.result()[-2:] == [PeerLeft(), GOOD]

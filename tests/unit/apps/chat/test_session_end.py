@@ -120,7 +120,7 @@ async def test_leaving_without_a_goodbye_closes_the_link() -> None:
         async with ChatSession(near, name="Ada") as ada:
             await ada.send("last")
         assert await all_events(ada) == [
-            PeerHello("Bob", "tin-can/0.1.0", 1, frozenset()),
+            PeerHello("Bob", "tin-can/0.1.0", 1, frozenset({"chat"})),
             Closed(CloseReason.LOCAL, 1),
         ]
         bob_saw = await all_events(bob)

@@ -126,6 +126,7 @@ async def test_declined(source: Path, target: Path) -> None:
     assert isinstance(result.sent, PeerRefused)
     assert str(result.sent) == "Not \\x1b[31mtoday."
     assert isinstance(result.received, PeerRefused)
+    assert str(result.received) == "Declined; nothing was received."
     assert not target.exists()
 
 
@@ -170,6 +171,8 @@ def test_what_is_not_there_is_told_at_once(tmp_path: Path) -> None:
         named(str(tmp_path / "nothing"))
     with pytest.raises(UsageError, match="--as"):
         named("/")
+    with pytest.raises(UsageError, match="neither"):
+        named(os.devnull)
 
 
 async def test_two_of_one_name_are_refused(source: Path, tmp_path: Path) -> None:
