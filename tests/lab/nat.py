@@ -63,7 +63,7 @@ class NatRules:
         if self.udp_blocked:
             yield "meta l4proto udp drop"
         if self.tcp_only_to is not None:
-            yield f'meta l4proto tcp iifname "{INSIDE}" ip daddr != {self.tcp_only_to} drop'
+            yield f'meta l4proto tcp ct state new iifname "{INSIDE}" ip daddr != {self.tcp_only_to} drop'
         yield "ct state established,related accept"
         yield f'iifname "{INSIDE}" accept'
         yield "ct status dnat accept"

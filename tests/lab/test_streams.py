@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from lab import miniupnpd
 from lab.bytes_cans import ByteCan, digest
 from lab.cans import SECRET, Town
+from lab.miniupnpd import know_the_way, start_miniupnpd
 from lab.netlab import Host, Lab
 
 SIZE = 3_000_000
@@ -90,3 +92,16 @@ def test_bytes_fall_back_to_the_data_channel(lab: Lab, tmp_path: Path, pair: Pai
     told = both_ways(tmp_path, *pair(lab), *town.options(transport="udp"), size=4 * SIZE)
     assert told, "it took long enough that the user hears of it"
     assert set(told) == {(False, path)}
+
+
+@pytest.mark.skipif(not miniupnpd.installed(), reason="needs miniupnpd (package miniupnpd-nftables)")
+def test_a_port_mapping_lets_bytes_through_a_nat_that_cannot_be_punched(lab: Lab, tmp_path: Path) -> None:
+    town = Town(lab)
+    home = lab.nat("symmetric")
+    bob = lab.host("bob", family="ipv4")
+    # Who is behind this NAT cannot connect by TCP to anybody but the server, so it must be connected to.
+    home.block_tcp(except_to="203.0.113.5")
+    start_miniupnpd(home, {"pcp"})
+    know_the_way(bob, home)
+    told = both_ways(tmp_path, home.host("alice"), bob, *town.options(transport="udp"))
+    assert (True, "direct-tcp") in told
