@@ -75,7 +75,8 @@ def test_behind_the_same_network(lab: Lab, tmp_path: Path) -> None:
 IMPATIENT = """
 import asyncio, ipaddress, sys
 from tincan.apps.ends import sink, source
-from tincan.apps.tete import TeteSettings, run_tete
+from tincan.apps.tete import TeteSettings
+from tincan.apps.tete.session import run_tete
 from tincan.errors import TinCanError
 mine, peer = map(ipaddress.ip_address, sys.argv[1:])
 tell = lambda text: print(text, file=sys.stderr, flush=True)

@@ -35,7 +35,9 @@ from tincan.meet.phrase import Phrase, parse
 
 _EXITS = (
     "Exit code 0 only when everything is in place and verified; 7 when it was declined, 8 when something is missing. "
-    "Interrupted or broken off, run the same commands again: what has arrived is kept and gone on with."
+    "Interrupted or broken off, run the same commands again: what has arrived is kept and gone on with. "
+    "A phrase on the command line is visible in the process list; the prompt, --phrase-file and TIN_CAN_PHRASE are "
+    "the quiet ways."
 )
 
 

@@ -62,7 +62,9 @@ class Screen:
         self._json = _Json(quiet=options.quiet) if options.json else None
         self.output: Output = self._json or _Lines(self.clear, quiet=options.quiet)
         self._draws = (
-            sys.stderr.isatty() and not (options.json or options.quiet) and os.environ.get("TERM", "dumb") != "dumb"
+            sys.stderr.isatty()
+            and not (options.json or options.quiet)
+            and os.environ.get("TERM", "dumb" if os.name == "posix" else "") != "dumb"
         )
         self._drawn = False
         self._next = 0.0

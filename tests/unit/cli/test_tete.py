@@ -247,4 +247,4 @@ def test_the_start_loads_no_stack_that_it_does_not_need(tmp_path: Path) -> None:
     lines = [line for line in done.stderr.splitlines() if line.startswith("import time:")]
     loaded = {line.rpartition("|")[2].strip().partition(".")[0] for line in lines}
     assert "tincan" in loaded
-    assert not loaded & {"aiortc", "aioice", "zeroconf", "websockets", "aiohttp", "textual", "av"}
+    assert not loaded & {"aiortc", "aioice", "zeroconf", "websockets", "aiohttp", "textual", "av", "cryptography"}

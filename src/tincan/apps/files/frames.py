@@ -1,9 +1,7 @@
 """The frames of file transfer on the stream: ``u32 length, u8 kind, body``; docs/files.md lists them.
 
-Control frames are MessagePack arrays, decoded as a whole once they are there
-(a bounded few hundred KiB at most). DATA carries bytes of the file that was
-started last, and is handed on piece by piece as it comes: it is never put
-together, so a frame costs nothing however the stream cut it.
+Control frames are MessagePack arrays, decoded as a whole once they are there;
+DATA carries bytes of the file that was started last (`tincan.apps.files.splitter`).
 
 Fields are checked here, by form; whether a frame may come now, and whether it
 tells the truth, is the business of the two cores.
@@ -12,7 +10,6 @@ tells the truth, is the business of the two cores.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 from typing import Annotated
 
 import msgspec
@@ -196,14 +193,16 @@ MAX_CONTROL = max(limit for _, limit in _TABLE.values())
 
 _encoder = msgspec.msgpack.Encoder()
 _decoders = {kind: msgspec.msgpack.Decoder(frame) for kind, (frame, _) in _TABLE.items()}
-_limits = {kind: limit for kind, (_, limit) in _TABLE.items()} | {DATA_KIND: MAX_DATA}
-_kinds: dict[type, int] = {frame: kind for kind, (frame, _) in _TABLE.items()}
+LIMITS = {kind: limit for kind, (_, limit) in _TABLE.items()} | {DATA_KIND: MAX_DATA}
+"""How many bytes a frame of each kind may have."""
+KINDS: dict[type, int] = {frame: kind for kind, (frame, _) in _TABLE.items()}
+"""The number of each frame."""
 
 
 def encode(frame: Control) -> bytes:
     """Return a control frame as it goes over the stream."""
     body = _encoder.encode(frame)
-    return HEADER.pack(len(body), _kinds[type(frame)]) + body
+    return HEADER.pack(len(body), KINDS[type(frame)]) + body
 
 
 def body_of(frame: Entries) -> bytes:
@@ -216,87 +215,8 @@ def cut(text: str) -> str:
     return text.encode(errors="replace").decode()[:MAX_TEXT]
 
 
-class Splitter:
-    """Finds the frames in a stream of bytes.
-
-    `split` yields control frames, and the bytes of DATA frames as views of
-    what was given: use them before the next call. Of what is not complete yet
-    at most one control frame is kept. After a `ProtocolError` the splitter is
-    of no more use.
-    """
-
-    def __init__(self) -> None:
-        self._kept = bytearray()
-        self._data_left = 0
-
-    def split(self, given: bytes | bytearray | memoryview) -> Iterator[Control | memoryview]:
-        """Yield what the given bytes complete."""
-        view = memoryview(given)
-        place, end = self._complete_kept(view), len(view)
-        if len(self._kept) >= HEADER.size and len(self._kept) == HEADER.size + self._wanted():
-            kept, self._kept = self._kept, bytearray()
-            yield _decode(kept[4], memoryview(kept)[HEADER.size :])
-        while place < end:
-            if self._data_left:
-                piece = view[place : place + self._data_left]
-                self._data_left -= len(piece)
-                place += len(piece)
-                yield piece
-                continue
-            if end - place < HEADER.size:
-                self._kept += view[place:]
-                return
-            length, kind = _check_header(view, place)
-            body = place + HEADER.size
-            if kind == DATA_KIND:
-                self._data_left = length
-                place = body
-                continue
-            if end - body < length:
-                self._kept += view[place:]
-                return
-            place = body + length
-            yield _decode(kind, view[body:place])
-
-    @property
-    def between_frames(self) -> bool:
-        """Whether the bytes so far end with a frame."""
-        return not self._kept and not self._data_left
-
-    def _complete_kept(self, view: memoryview) -> int:
-        """Take what a frame kept from before still lacks; return how much that was."""
-        if not self._kept:
-            return 0
-        taken = 0
-        if len(self._kept) < HEADER.size:
-            taken = min(HEADER.size - len(self._kept), len(view))
-            self._kept += view[:taken]
-            if len(self._kept) < HEADER.size:
-                return taken
-            length, kind = _check_header(memoryview(bytes(self._kept)), 0)
-            if kind == DATA_KIND:
-                self._data_left = length
-                self._kept.clear()
-                return taken
-        lacking = min(HEADER.size + self._wanted() - len(self._kept), len(view) - taken)
-        self._kept += view[taken : taken + lacking]
-        return taken + lacking
-
-    def _wanted(self) -> int:
-        return int.from_bytes(self._kept[:4], "big")
-
-
-def _check_header(view: memoryview, place: int) -> tuple[int, int]:
-    length, kind = HEADER.unpack_from(view, place)
-    limit = _limits.get(kind)
-    if limit is None:
-        raise ProtocolError("The peer sent something that is no file transfer of this version; upgrade both sides.")
-    if not 0 < length <= limit:
-        raise ProtocolError(f"The peer sent a frame of kind {kind} with {length} bytes, which is refused.")
-    return length, kind
-
-
-def _decode(kind: int, body: memoryview) -> Control:
+def decode(kind: int, body: memoryview) -> Control:
+    """Return the frame of a body; raise `ProtocolError` when it is malformed."""
     try:
         return _decoders[kind].decode(body)
     except UnicodeDecodeError as exc:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+from collections.abc import Iterator
+from typing import NoReturn
+
+from tincan.errors import IncompleteTransfer
 
 FULL = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)})
 """There is no room: nothing that follows would fit either."""
@@ -39,3 +44,27 @@ def read_into(handle: int, target: memoryview) -> int:
     data = os.read(handle, len(target))  # Windows
     target[: len(data)] = data
     return len(data)
+
+
+class LeftOut(Exception):
+    """This one file cannot be taken; ``str()`` says why."""
+
+
+@contextlib.contextmanager
+def translated() -> Iterator[None]:
+    """Turn the system's errors into `LeftOut`, or `IncompleteTransfer` when nothing more would fit either."""
+    try:
+        yield
+    except (OSError, OverflowError) as exc:
+        raise_translated(exc)
+
+
+def raise_translated(exc: OSError | OverflowError) -> NoReturn:
+    """Raise what `translated` makes of an error."""
+    if isinstance(exc, OverflowError):
+        raise LeftOut("its time is none that this system knows") from exc
+    if exc.errno in FULL:
+        raise IncompleteTransfer(
+            f"The receiver has no room: {why(exc)}. Make room there and send again; what has arrived is kept."
+        ) from exc
+    raise LeftOut(why(exc)) from exc

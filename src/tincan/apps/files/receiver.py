@@ -38,7 +38,6 @@ from tincan.apps.files.frames import (
     Ready,
     Same,
     Sent,
-    Splitter,
     Start,
     Verified,
     cut,
@@ -46,6 +45,7 @@ from tincan.apps.files.frames import (
 )
 from tincan.apps.files.manifest import Manifest, ManifestReader
 from tincan.apps.files.names import System
+from tincan.apps.files.splitter import Splitter
 from tincan.apps.files.states import Receiving, Step, receiver_step
 from tincan.apps.text import visible
 from tincan.errors import IncompleteTransfer, ProtocolError

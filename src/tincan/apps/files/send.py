@@ -24,11 +24,12 @@ from tincan.apps.files.events import (
     Tell,
 )
 from tincan.apps.files.feeder import Feeder
-from tincan.apps.files.frames import Busy, Splitter, cut, encode
+from tincan.apps.files.frames import Busy, cut, encode
 from tincan.apps.files.manifest import Manifest, describe
 from tincan.apps.files.pump import BUFFER, STALL, Meter, Patience, Worker, part, while_busy
 from tincan.apps.files.scan import Scanned, Source, scan
 from tincan.apps.files.sender import SenderCore
+from tincan.apps.files.splitter import Splitter
 from tincan.apps.files.states import Sending
 from tincan.apps.strings import TiedString
 from tincan.errors import IncompleteTransfer, TinCanError
@@ -151,7 +152,7 @@ class _Transfer:
         return Outcome(
             files=len(files),
             folders=sum(entry.folder for entry in entries),
-            bytes=sum(max(entry.size, 0) for entry in files),
+            bytes=sum(entry.size for entry in files) if self.manifest.resumable else self._done,
             moved=self.moved,
             seconds=asyncio.get_running_loop().time() - self._began,
             left_out=len(self._scanned.left_out) + len(self._core.left_out),

@@ -22,37 +22,23 @@ import stat
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
 
 from tincan.apps.files.folders import HANDLES, Folder, Folders
-from tincan.apps.files.frames import MAX_CHECKPOINTS, MAX_DATA, End, Entry, Have
+from tincan.apps.files.frames import MAX_DATA, End, Entry, Have
 from tincan.apps.files.hashing import Hasher, hasher
 from tincan.apps.files.names import aside_name, partial_name
-from tincan.apps.files.plain import FULL, read_into, why
+from tincan.apps.files.partials import MAX_ASIDE, checkpoints, create_partial, open_partial
+from tincan.apps.files.plain import LeftOut, raise_translated, read_into, translated, why
 from tincan.errors import IncompleteTransfer
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
-
-MAX_ASIDE = 3
 MAX_PARTIALS = 256
 """Partial files that are gone on with in one transfer; one is normal, and each keeps up to 64 hashes."""
-
-STEP = 64 * 1024
-"""Checkpoints lie on multiples of this."""
 
 SLICE = 16 * MAX_DATA
 """Bytes hashed before the loop may say that this side is busy."""
 
 CONFLICT = "another file of that name is there already; --overwrite replaces it"
-_LOCKED = "another receiver is writing it right now"
 _OPEN_MODES = os.chmod in os.supports_fd and os.utime in os.supports_fd
-
-
-class LeftOut(Exception):
-    """This one file cannot be taken; ``str()`` says why."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +91,7 @@ class Store:
             if known(index):
                 continue
             try:
-                with _plain():
+                with translated():
                     if entry.folder:
                         self._folders.at(parts)
                     elif not (folder := self._folders.at(parts[:-1])).fresh:
@@ -116,17 +102,19 @@ class Store:
     def begin(self, index: int, offset: int) -> None:
         """Open a file to go on with it from ``offset``."""
         parts = self._entries[index][1]
-        with _plain():
+        with translated():
             folder = self._folders.at(parts[:-1])
             if offset:
-                self._handle = self._open_partial(folder, partial_name(parts[-1]))
+                self._handle = open_partial(folder, partial_name(parts[-1]))
                 if os.fstat(self._handle).st_size < offset:
                     raise LeftOut("its partial file has become shorter meanwhile")
                 os.ftruncate(self._handle, offset)
                 os.lseek(self._handle, offset, os.SEEK_SET)
                 self._digest = self._prefixes[index][offset]
             else:
-                self._handle = self._create(index, folder, parts[-1])
+                self._handle, moved = create_partial(folder, parts[-1])
+                if moved:
+                    self._prefixes.setdefault(index, {})
                 self._digest = hasher()
 
     def write(self, data: memoryview) -> None:
@@ -136,7 +124,7 @@ class Store:
             while data:
                 data = data[os.write(self._handle, data) :]
         except OSError as exc:
-            _raise_plain(exc)
+            raise_translated(exc)
 
     def finish(self, end: End) -> None:
         """Give the file its name if its content is the one; `LeftOut` if not."""
@@ -162,7 +150,7 @@ class Store:
         except FileExistsError:
             raise LeftOut(CONFLICT) from None
         except (OSError, OverflowError) as exc:
-            _raise_plain(exc)
+            raise_translated(exc)
 
     def let_go(self) -> None:
         """Close the file; what has come of it stays to go on with."""
@@ -177,7 +165,7 @@ class Store:
             entry, parts = self._entries[index]
             if entry.folder:
                 try:
-                    with _plain():
+                    with translated():
                         folder = self._folders.at(parts)
                         if entry.mtime:
                             folder.set_time(entry.mtime)
@@ -206,6 +194,10 @@ class Store:
                 yield have
                 return
         if found is not None and found.st_size == entry.size:
+            if found.st_nlink > 1 and (twin := folder.look(partial)) is not None and os.path.samestat(found, twin):
+                folder.remove(
+                    partial
+                )  # this program was killed between giving the name and taking the other one away
             handle = folder.open(name, os.O_RDONLY)
             try:
                 digests = yield from self._hash(handle, [entry.size])
@@ -217,7 +209,7 @@ class Store:
     def _look_at_partial(
         self, index: int, entry: Entry, folder: Folder, partial: str
     ) -> Generator[None, None, Have | None]:
-        handle = self._open_partial(folder, partial)
+        handle = open_partial(folder, partial)
         try:
             lengths = checkpoints(min(os.fstat(handle).st_size, entry.size))
             hashes = yield from self._hash(handle, lengths)
@@ -242,81 +234,3 @@ class Store:
                     yield
             found.append(digest.copy())
         return found
-
-    def _create(self, index: int, folder: Folder, name: str) -> int:
-        """Open a new partial file; one that was there is moved aside."""
-        partial = partial_name(name)
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
-        try:
-            handle = folder.open(partial, flags)
-        except FileExistsError:
-            before = self._open_partial(folder, partial)
-            try:
-                if os.fstat(before).st_size:
-                    folder.move(partial, aside_name(name, _free_aside(folder, name)))
-                else:
-                    folder.remove(partial)
-            finally:
-                os.close(before)
-            self._prefixes.setdefault(index, {})
-            handle = folder.open(partial, flags)
-        _lock(handle)
-        return handle
-
-    def _open_partial(self, folder: Folder, partial: str) -> int:
-        """Open a partial file that was there before, and make sure that it is ours alone."""
-        handle = folder.open(partial, os.O_RDWR)
-        try:
-            _lock(handle)
-            opened, there = os.fstat(handle), folder.look(partial)
-            if not stat.S_ISREG(opened.st_mode) or opened.st_nlink > 1:
-                raise LeftOut("something that is not ours has the name of its partial file")
-            if there is None or not os.path.samestat(opened, there):
-                raise LeftOut(_LOCKED)
-        except BaseException:
-            os.close(handle)
-            raise
-        return handle
-
-
-def checkpoints(size: int) -> list[int]:
-    """Return the lengths at which a partial file is compared: evenly, and its very end."""
-    step = -(-size // (MAX_CHECKPOINTS - 1))
-    step = max(STEP, -(-step // STEP) * STEP)
-    lengths = list(range(step, size, step))
-    return [*lengths, size] if size else []
-
-
-def _lock(handle: int) -> None:
-    if fcntl is not None:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise LeftOut(_LOCKED) from None
-        except OSError:
-            pass  # a file system without locks
-
-
-def _free_aside(folder: Folder, name: str) -> int:
-    """Return the number to move a partial file to: a free one, else the oldest."""
-    ages = [(folder.look(aside_name(name, number)), number) for number in range(1, MAX_ASIDE + 1)]
-    return min((found.st_mtime_ns if found is not None else -1, number) for found, number in ages)[1]
-
-
-@contextlib.contextmanager
-def _plain() -> Iterator[None]:
-    """Turn the system's errors into `LeftOut`, or `IncompleteTransfer` when nothing more would fit either."""
-    try:
-        yield
-    except (OSError, OverflowError) as exc:
-        _raise_plain(exc)
-
-
-def _raise_plain(exc: OSError | OverflowError) -> NoReturn:
-    if isinstance(exc, OverflowError):
-        raise LeftOut("its time is none that this system knows") from exc
-    if exc.errno in FULL:
-        raise IncompleteTransfer(
-            f"The receiver has no room: {why(exc)}. Make room there and send again; what has arrived is kept."
-        ) from exc
-    raise LeftOut(why(exc)) from exc

@@ -14,9 +14,10 @@ from pathlib import Path
 from tincan.apps.files.events import FileDone, FileLeftOut, FilesEvent
 from tincan.apps.files.frames import Different, End, Have, Same, Start
 from tincan.apps.files.names import System
+from tincan.apps.files.plain import LeftOut
 from tincan.apps.files.receiver import ReceiverCore
 from tincan.apps.files.states import Receiving
-from tincan.apps.files.store import LeftOut, Store, Trouble
+from tincan.apps.files.store import Store, Trouble
 from tincan.apps.text import visible
 
 SURVEYED = 1000

@@ -27,7 +27,6 @@ from tincan.apps.files.frames import (
     Ready,
     Same,
     Sent,
-    Splitter,
     Start,
     Verified,
     encode,
@@ -37,6 +36,7 @@ from tincan.apps.files.manifest import make_manifest, offer_frames
 from tincan.apps.files.names import System
 from tincan.apps.files.receiver import Action, ReceiverCore
 from tincan.apps.files.sender import SenderCore
+from tincan.apps.files.splitter import Splitter
 from tincan.apps.files.states import RECEIVER, SENDER, Receiving, Sending
 from tincan.errors import IncompleteTransfer, PeerRefused, ProtocolError, TinCanError, UsageError
 

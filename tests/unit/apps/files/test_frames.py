@@ -31,12 +31,12 @@ from tincan.apps.files.frames import (
     Ready,
     Same,
     Sent,
-    Splitter,
     Start,
     Verified,
     cut,
     encode,
 )
+from tincan.apps.files.splitter import Splitter
 from tincan.errors import ProtocolError
 
 HASH = bytes(range(32))

@@ -18,8 +18,9 @@ from tincan.apps.files.folders import HANDLES
 from tincan.apps.files.frames import End, Entry, Have
 from tincan.apps.files.hashing import digest_of
 from tincan.apps.files.names import aside_name, partial_name
-from tincan.apps.files.plain import why
-from tincan.apps.files.store import LeftOut, Store, Trouble, checkpoints
+from tincan.apps.files.partials import checkpoints
+from tincan.apps.files.plain import LeftOut, why
+from tincan.apps.files.store import Store, Trouble
 from tincan.errors import IncompleteTransfer
 from tincan.link.memory import MemoryStream
 from unit.apps.files.helpers import Inline, User, contents, noise, transfer, tree
@@ -284,6 +285,31 @@ async def test_a_disk_that_fills_up_meanwhile(tmp_path: Path, tiny_disk: Path) -
     assert sent.complete
     assert (tiny_disk / "big").read_bytes() == noise(4_500_000)
     assert received.moved <= 4_500_000 - kept + 2 * 64 * 1024 + 4_500_000 // 63
+
+
+async def test_killed_between_the_two_names(tmp_path: Path) -> None:
+    source = tree(tmp_path / "from" / "s", {"x": b"hello"})
+    target = tree(tmp_path / "to", {"s/x": b"hello"})
+    os.link(target / "s/x", target / "s" / partial_name("x"))
+    sent, _ = (await transfer([source], target)).outcomes()
+    assert sent.complete
+    assert contents(target / "s") == {"x": b"hello"}
+
+
+async def test_a_file_too_large_for_the_file_system_is_left_out(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    source = tree(tmp_path / "from" / "s", {"a": b"1", "big": noise(3_000_000), "z": b"2"})
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, before[1]))
+    try:
+        result = await transfer([source], tmp_path / "to")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    sent, received = result.outcomes()
+    assert (sent.files, sent.left_out, received.left_out) == (2, 1, 1)
+    for user in (result.sender, result.receiver):
+        [event] = user.saw(FileLeftOut)
+        assert event == FileLeftOut("s/big", "it is too large for this file system")
 
 
 KILLED = """

@@ -195,7 +195,7 @@ async def test_standard_input(target: Path, monkeypatch: pytest.MonkeyPatch) -> 
         os.close(reading)
     assert (target / "stdin").read_bytes() == b"from a pipe" * 100
     assert sent.complete
-    assert received.bytes == 1100
+    assert sent.bytes == received.bytes == 1100
 
 
 @in_virtual_time
