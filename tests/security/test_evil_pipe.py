@@ -75,7 +75,10 @@ async def breaks(mallory: Mallory) -> str:
 async def test_whatever_is_said_without_end_ends_the_stream(message: bytes) -> None:
     async with asyncio.timeout(PATIENCE), piping() as mallory:
         await mallory.channel.send(NO_OFFER)
-        await mallory.flood(message)  # which ends because the victim closes the channel
+        await mallory.flood(message)
+        with pytest.raises(ChannelClosed):  # by the victim
+            while True:
+                await mallory.channel.receive()
         await mallory.link.close()
         await breaks(mallory)
 

@@ -16,7 +16,7 @@ from tincan.cli.dialects import Mode, foreign_conversation
 from tincan.cli.lines import Lines, Terminal, first_line, piped
 from tincan.cli.logs import set_up_logging
 from tincan.cli.main import at_a_screen
-from tincan.cli.options import MeetingOptions, find_text, meeting_options
+from tincan.cli.options import PHRASE_HELP, MeetingOptions, find_text, meeting_options
 from tincan.cli.output import Hint, JsonOutput, Output, TerminalOutput, route
 from tincan.cli.runner import run_async
 from tincan.cli.strings import advise
@@ -33,13 +33,8 @@ GOODBYE = 30.0
 PATH_INTERVAL = 1.0
 """Seconds between looks at the route."""
 
-_PHRASE_HELP = (
-    "A phrase on the command line is visible in the process list and stays in the shell's history; "
-    "the prompt, --phrase-file and TIN_CAN_PHRASE are the quiet ways."
-)
 
-
-@click.command(epilog=_PHRASE_HELP)
+@click.command(epilog=PHRASE_HELP)
 @click.argument("phrase", required=False)
 @meeting_options
 def attach_string(phrase: str | None, options: MeetingOptions) -> int:
@@ -50,7 +45,7 @@ def attach_string(phrase: str | None, options: MeetingOptions) -> int:
     return _chat("attach", phrase, options)
 
 
-@click.command(epilog=_PHRASE_HELP)
+@click.command(epilog=PHRASE_HELP)
 @click.argument("phrase", required=False)
 @meeting_options
 def tap(phrase: str | None, options: MeetingOptions) -> int:
@@ -61,7 +56,7 @@ def tap(phrase: str | None, options: MeetingOptions) -> int:
     return _chat("tap", phrase, options)
 
 
-@click.command(epilog=_PHRASE_HELP)
+@click.command(epilog=PHRASE_HELP)
 @click.argument("phrase", required=False)
 @meeting_options
 def talk(phrase: str | None, options: MeetingOptions) -> int:

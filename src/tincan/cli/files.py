@@ -25,7 +25,7 @@ from tincan.apps.text import visible
 from tincan.cli.filescreen import Screen
 from tincan.cli.lines import Lines, first_line
 from tincan.cli.logs import set_up_logging
-from tincan.cli.options import MeetingOptions, find_phrase, meeting_options
+from tincan.cli.options import PHRASE_HELP, MeetingOptions, find_phrase, meeting_options
 from tincan.cli.runner import run_async
 from tincan.cli.strings import tie
 from tincan.errors import IncompleteTransfer, UsageError
@@ -36,9 +36,7 @@ from tincan.meet.phrase import Phrase, parse
 _EXITS = (
     "Exit code 0 only when everything is in place and verified; 7 when it was declined, 8 when something is missing. "
     "Interrupted or broken off, run the same commands again: what has arrived is kept and gone on with. "
-    "A phrase on the command line is visible in the process list; the prompt, --phrase-file and TIN_CAN_PHRASE are "
-    "the quiet ways."
-)
+) + PHRASE_HELP
 
 
 @click.command(epilog=_EXITS)
@@ -131,17 +129,18 @@ async def _receive(
 async def _ask(offer: Offered, peer: str, screen: Screen) -> Decision:
     for line in offer_words(offer, peer):
         print(line, file=sys.stderr)
-    print("Receive it? [y/N] ", end="", file=sys.stderr, flush=True)
 
-    def typed() -> Iterator[str]:
-        yield sys.stdin.readline()
-
-    lines = Lines(typed)
-    lines.start()
-    answer = await lines.next() or ""
-    if not answer.endswith("\n"):
-        print(file=sys.stderr)
+    with screen.output.asking("Receive it? [y/N] "):
+        lines = Lines(_one_line)
+        lines.start()
+        answer = await lines.next() or ""
+        if not answer.endswith("\n"):
+            print(file=sys.stderr)
     return Decision(answer.strip().lower() in {"y", "yes"})
+
+
+def _one_line() -> Iterator[str]:
+    yield sys.stdin.readline()
 
 
 def _end(outcome: Outcome, screen: Screen, where: str) -> int:

@@ -28,7 +28,7 @@ from tincan.apps.forward import (
 from tincan.apps.text import visible
 from tincan.cli.lines import first_line
 from tincan.cli.logs import set_up_logging
-from tincan.cli.options import MeetingOptions, find_phrase, meeting_options
+from tincan.cli.options import PHRASE_HELP, MeetingOptions, find_phrase, meeting_options
 from tincan.cli.output import JsonOutput, Output
 from tincan.cli.runner import run_async
 from tincan.cli.strings import tie
@@ -49,7 +49,7 @@ _SPEC = "[BIND:]PORT:HOST:PORT"
     epilog="Both ends of a forwarding may be paths of Unix sockets, IPv6 addresses stand in brackets, port 0 is any, "
     "and /udp after a forwarding carries datagrams. Nothing can be reached here that is not named here: by --allow, "
     "--allow-listen or as the target of an own -R. Example: tin-can forward -L 8080:localhost:80   and on the other "
-    "side   tin-can forward PHRASE --allow localhost:80."
+    "side   tin-can forward PHRASE --allow localhost:80. " + PHRASE_HELP
 )
 @click.argument("phrase", required=False)
 @click.option("-L", "local", multiple=True, metavar=_SPEC, help="Listen here, connect there (repeatable).")

@@ -20,6 +20,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 DEFAULT_RELAY = "https://lafeir.com/api"
 
+PHRASE_HELP = (
+    "A phrase on the command line is visible in the process list and stays in the shell's history; "
+    "the prompt, --phrase-file and TIN_CAN_PHRASE are the quiet ways."
+)
+
 _OPTIONS = (
     click.option("--switchboard", "switchboards", multiple=True, metavar="URL", help="Meet there (repeatable)."),
     click.option("--no-lan", is_flag=True, help="Do not meet on the LAN or this machine."),

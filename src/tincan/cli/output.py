@@ -43,6 +43,7 @@ class Output:
     def __init__(self, *, quiet: bool = False) -> None:
         self.peer = "peer"
         self._quiet = quiet
+        self._held: list[str] | None = None
         self._to: TextIO | None = None
 
     def waiting(self, event: Waiting, hint: str) -> None:
@@ -129,9 +130,23 @@ class Output:
             self.error(exc)
             raise
 
+    @contextlib.contextmanager
+    def asking(self, question: str) -> Iterator[None]:
+        """Ask on stderr; what is to be told meanwhile waits until the answer is there."""
+        print(question, end="", file=sys.stderr, flush=True)
+        self._held = []
+        try:
+            yield
+        finally:
+            held, self._held = self._held, None
+            for text in held:
+                self.note(text)
+
     def note(self, text: str) -> None:
         """Say something to the person."""
-        if not self._quiet:
+        if self._held is not None:
+            self._held.append(text)
+        elif not self._quiet:
             print(visible(text, multiline=True), file=sys.stderr, flush=True)
 
     def _line(self, text: str) -> None:

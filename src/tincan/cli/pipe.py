@@ -10,7 +10,7 @@ from tincan.apps.ends import sink, source
 from tincan.apps.pipe import run_pipe
 from tincan.cli.lines import first_line
 from tincan.cli.logs import set_up_logging
-from tincan.cli.options import MeetingOptions, find_phrase, meeting_options
+from tincan.cli.options import PHRASE_HELP, MeetingOptions, find_phrase, meeting_options
 from tincan.cli.output import JsonOutput, Output
 from tincan.cli.runner import run_async
 from tincan.cli.strings import tie
@@ -22,7 +22,7 @@ from tincan.meet.phrase import Phrase
 @click.command(
     epilog="Exit code 0 only when both directions ended and everything arrived. What is for people goes to stderr; "
     "with --json events go there too, one a line. Example: tar c . | tin-can pipe PHRASE   and   "
-    "tin-can pipe PHRASE </dev/null | tar x. For ssh: -o ProxyCommand='tin-can pipe -q PHRASE'."
+    "tin-can pipe PHRASE </dev/null | tar x. For ssh: -o ProxyCommand='tin-can pipe -q PHRASE'. " + PHRASE_HELP
 )
 @click.argument("phrase", required=False)
 @meeting_options
