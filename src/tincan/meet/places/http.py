@@ -17,7 +17,7 @@ import urllib.request
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Final
 
-from tincan.errors import UsageError
+from tincan.meet.urls import HTTP, place_url
 from tincan.nat.resolve import resolve
 
 if TYPE_CHECKING:
@@ -30,20 +30,7 @@ CONNECT_TIMEOUT: Final = 8.0
 
 def base_url(text: str, what: str) -> str:
     """Return the URL that a user gives for ``what``, without its last slash; `UsageError` when it is none."""
-    text = text.strip()
-    if "://" not in text:
-        text = f"https://{text}"
-    try:
-        parts = urllib.parse.urlsplit(text)
-        port = parts.port
-    except ValueError:
-        raise UsageError(f"{text!r} is not a URL of {what}.") from None
-    # A switchboard is known by the other name of the same protocol.
-    scheme = {"ws": "http", "wss": "https"}.get(parts.scheme, parts.scheme)
-    odd = "@" in parts.netloc or " " in text or not text.isprintable() or parts.query or parts.fragment
-    if scheme not in ("http", "https") or not parts.hostname or odd or port == 0:
-        raise UsageError(f"{text!r} is not a URL of {what}; write https://HOST[:PORT].")
-    return urllib.parse.urlunsplit((scheme, parts.netloc, parts.path.rstrip("/"), "", ""))
+    return place_url(text, what, HTTP).geturl()
 
 
 def proxy_of(url: str) -> str | None:

@@ -26,6 +26,7 @@ from tincan.errors import PeerRefused, PlaceUnreachable, TinCanError, UsageError
 from tincan.meet.events import MeetEvent, PlaceReady, PlaceTrouble, ServersOffered
 from tincan.meet.mailbox import MAX_MESSAGE, MailboxClosed, MailboxReset, Side
 from tincan.meet.place import Tell
+from tincan.meet.urls import WEBSOCKET, place_url
 from tincan.nat.resolve import resolve
 from tincan.nat.servers import IceServer, parse_server
 
@@ -94,22 +95,9 @@ def switchboard_url(text: str) -> str:
     ``can.example``, ``https://can.example``, ``ws://10.0.0.1:8080`` and a full
     URL ending in ``/v1`` are all understood. A bare name means TLS.
     """
-    text = text.strip()
-    if "://" not in text:
-        text = f"wss://{text}"
-    try:
-        parts = urllib.parse.urlsplit(text)
-        port = parts.port
-    except ValueError:
-        raise UsageError(f"{text!r} is not a URL of a switchboard.") from None
-    scheme = {"http": "ws", "https": "wss"}.get(parts.scheme, parts.scheme)
-    host = parts.netloc
-    odd = "@" in host or " " in host or not host.isprintable()
-    if scheme not in ("ws", "wss") or not parts.hostname or odd or port == 0:
-        raise UsageError(f"{text!r} is not a URL of a switchboard; write wss://HOST[:PORT].")
-    path = parts.path.rstrip("/")
-    path = path if path.endswith("/v1") else f"{path}/v1"
-    return urllib.parse.urlunsplit((scheme, parts.netloc, path, "", ""))
+    parts = place_url(text, "a switchboard", WEBSOCKET)
+    path = parts.path if parts.path.endswith("/v1") else f"{parts.path}/v1"
+    return parts._replace(path=path).geturl()
 
 
 class SwitchboardPlace:
