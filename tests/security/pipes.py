@@ -54,6 +54,12 @@ class Mallory:
             for _ in range(3000):
                 await self.channel.send(message)
 
+    async def closed(self) -> None:
+        """Wait until the victim has closed the channel."""
+        with contextlib.suppress(ChannelClosed):
+            while True:
+                await self.channel.receive()
+
 
 def offer_of(message: bytes) -> Offer:
     """Read an offer."""

@@ -25,7 +25,7 @@ from tincan.link.description import LOWEST_PORT
 from tincan.link.interface import Path
 from tincan.link.lanes import MAX_ADDRESSES, Offer
 from tincan.link.proof import NONCE, Proof, State, punch_key
-from tincan.link.tcp import Address, Port
+from tincan.link.tcp import Address, Port, drop
 from tincan.link.tls import Pin, TlsStream, fresh_certificate, secure
 from tincan.meet.mailbox import Side
 from tincan.nat.addresses import host_addresses, interfaces, on_lan, usable_remote
@@ -33,6 +33,9 @@ from tincan.nat.servers import IceServer
 from tincan.tasks import plain_errors
 
 logger = logging.getLogger(__name__)
+
+MAX_TRIES: Final = 4
+"""Connections made to one address in all: what answers there may be somebody else's service."""
 
 MAX_STRANGERS: Final = 32
 """Connections that have proven nothing yet; one more, and the oldest is dropped."""
@@ -84,6 +87,7 @@ class Punch:
         self._certificate = fresh_certificate()
         self._mine = [(address, self._port.number) for address in host_addresses(self._here)][:MAX_ADDRESSES]
         self._theirs: set[Address] = set()
+        self._tries: dict[Address, int] = {}
         self._strangers: dict[asyncio.Task[None], None] = {}
         self._proven: asyncio.Queue[tuple[socket.socket, Path]] = asyncio.Queue(MAX_STRANGERS)
         self._secured: list[TlsStream] = []
@@ -201,7 +205,9 @@ class Punch:
     async def _prove(self, sock: socket.socket, *, first: bool) -> None:
         proof = Proof(self._side, self._key, first=first)
         loop = asyncio.get_running_loop()
+        address: Address | None = None
         try:
+            address = sock.getpeername()[:2]
             async with asyncio.timeout(self._settings.patience.proof):
                 await loop.sock_sendall(sock, proof.data_to_send())
                 while proof.state is State.WAITING:
@@ -212,11 +218,19 @@ class Punch:
                 await loop.sock_sendall(sock, proof.data_to_send())
             if proof.state is State.STRANGER:
                 raise ConnectionRefusedError("a wrong proof")
-            remote = ipaddress.ip_address(sock.getpeername()[0])
+            remote = ipaddress.ip_address(address[0])
             self._proven.put_nowait((sock, Path.LAN if on_lan(remote, self._here) else Path.DIRECT_TCP))
         except (OSError, asyncio.QueueFull) as exc:
             logger.info("a connection was dropped: %s", exc)
-            sock.close()
+            drop(sock)
+            if first and address is not None:
+                self._try_again(address)
+
+    def _try_again(self, address: Address) -> None:
+        """Connect to an address once more where the proof failed: the peer may not have begun, or been flooded."""
+        self._tries[address] = self._tries.get(address, 1) + 1
+        if self._tries[address] <= MAX_TRIES:
+            self._spawn(self._port.keep_connecting(address, self._arrived, self._settings.rng))
 
     # -- TLS: the tapping can chooses, the attaching one takes part wherever it is asked to -----------
 

@@ -18,6 +18,7 @@ import logging
 import os
 import random
 import socket
+import struct
 from collections.abc import Callable
 from typing import Final
 
@@ -38,6 +39,7 @@ PAUSE: Final = 0.25
 """Seconds between two attempts at one candidate, more or less a half: two sides in step would stay in step."""
 
 BACKLOG: Final = 16
+NO_LINGER: Final = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
 STUN_TIMEOUT: Final = 5.0
 
 Address = tuple[str, int]
@@ -111,7 +113,7 @@ class Port:
         return sock
 
     async def keep_connecting(self, address: Address, arrived: Arrived, rng: random.Random) -> None:
-        """Try an address again and again, handing over each connection, until cancelled."""
+        """Try an address again and again until there is a connection to hand over."""
         while True:
             try:
                 arrived(await self.connect(address), True)
@@ -177,6 +179,13 @@ async def _accepted(listening: socket.socket) -> socket.socket:
             await ready.wait()
         finally:
             loop.remove_reader(listening)
+
+
+def drop(sock: socket.socket) -> None:
+    """Close a connection by a reset: nothing lingers, and the same two ports can be connected again at once."""
+    with contextlib.suppress(OSError):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)
+    sock.close()
 
 
 async def _binding(sock: socket.socket) -> Address:

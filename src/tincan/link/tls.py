@@ -19,13 +19,13 @@ import os
 import secrets
 import socket
 import ssl
-import struct
 import tempfile
 from dataclasses import dataclass, field
 from typing import Final
 
 from tincan.errors import AuthenticationFailed
 from tincan.link.interface import Path, StreamBroken
+from tincan.link.tcp import NO_LINGER
 from tincan.meet.mailbox import Side
 
 CHUNK: Final = 256 * 1024
@@ -42,7 +42,6 @@ TURN: Final = 8
 
 HANDSHAKE_TIMEOUT: Final = 10.0
 
-_NO_LINGER: Final = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
 _BROKEN: Final = "The stream to the peer broke."
 _MODERN: Final = ssl.TLSVersion.TLSv1_3
 
@@ -249,7 +248,7 @@ class TlsStream:
             if not ((self._eof_came or came_elsewhere) and (self._eof_sent or sent_elsewhere)):
                 # A reset, so that nothing lingers that nobody will read.
                 with contextlib.suppress(OSError):
-                    self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+                    self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)
             with contextlib.suppress(OSError):
                 self._sock.shutdown(socket.SHUT_RDWR)  # wakes whoever waits to read or to write
         # Also the second time: the first may have been cancelled while it waited here.

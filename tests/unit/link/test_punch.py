@@ -19,7 +19,7 @@ from tincan.errors import NoPath
 from tincan.link.interface import Path
 from tincan.link.lanes import MAX_ADDRESSES, Offer
 from tincan.link.proof import TOKEN, Proof, punch_key
-from tincan.link.punch import MAX_STRANGERS, Patience, Punch, Punching
+from tincan.link.punch import MAX_TRIES, MAX_STRANGERS, Patience, Punch, Punching
 from tincan.link.tcp import Address
 from tincan.link.tls import TlsStream, fresh_certificate
 from tincan.meet.mailbox import Side
@@ -249,7 +249,7 @@ async def test_addresses_of_a_peer_that_are_never_tried(side: Side) -> None:
             with pytest.raises(NoPath):
                 await made[side].connect(offer)
             assert (visitors(local) > 0) is (HERE == "127.0.0.1")
-            assert visitors(reachable) == 1
+            assert 1 <= visitors(reachable) <= MAX_TRIES
 
 
 @both_sides
@@ -314,14 +314,18 @@ async def test_another_nonce_is_no_path(side: Side) -> None:
 async def test_cancelled_at_any_moment_it_leaves_nothing() -> None:
     for milliseconds in (0, 1, 2, 4, 6, 8, 10, 12, 15, 20, 30, 50):
         async with punches() as made:
-            connecting = asyncio.create_task(connect_both(made))
+            found: list[TlsStream] = []  # what one side has is lost when both are cancelled together
+
+            async def connect(side: Side, made: dict[Side, Punch] = made, found: list[TlsStream] = found) -> None:
+                found.append(await made[side].connect(made[side.other].offer))
+
+            connecting = [asyncio.create_task(connect(side)) for side in Side]
             await asyncio.sleep(milliseconds / 1000)
-            connecting.cancel()
-            await asyncio.wait([connecting])
-            if not connecting.cancelled():
-                for result in connecting.result():
-                    if isinstance(result, TlsStream):
-                        await result.close()
+            for task in connecting:
+                task.cancel()
+            await asyncio.wait(connecting)
+            for stream in found:
+                await stream.close()
 
 
 async def test_nothing_is_asked_of_a_router_or_server_that_was_not_named() -> None:

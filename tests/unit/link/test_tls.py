@@ -17,6 +17,10 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path as FilePath
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
 from tincan.errors import AuthenticationFailed
 from tincan.link.interface import Path, Stream, StreamBroken
@@ -160,8 +164,6 @@ async def test_a_certificate_is_read_from_a_file_that_is_the_users_alone(tmp_pat
 
 
 def test_certificates_differ_hide_their_keys_and_allow_for_wrong_clocks() -> None:
-    from cryptography import x509
-
     assert STRANGER.der != CERTIFICATES[Side.TAP].der
     assert "KEY" not in repr(STRANGER)
     read = x509.load_der_x509_certificate(STRANGER.der)
@@ -388,3 +390,72 @@ async def test_a_reset_is_a_break() -> None:
         assert await outcome(plain, pin(Side.TAP), Side.TAP) in {ConnectionResetError, BrokenPipeError}
     await near.close()
     await far.close()
+
+
+# -- key updates ------------------------------------------------------------------------------
+
+
+class Records:
+    """Encrypts records of TLS 1.3 for a peer that has ideas of its own of what to say (RFC 8446 section 5.2)."""
+
+    KEY_UPDATE = b"\x18\x00\x00\x01\x01"
+    """A handshake message that asks for one in return (RFC 8446 section 4.6.3)."""
+
+    def __init__(self, secret: bytes) -> None:
+        self._secret = secret
+        self._begin()
+
+    def _begin(self) -> None:
+        self._key = AESGCM(self._expand(b"key", 32))
+        self._iv = int.from_bytes(self._expand(b"iv", 12), "big")
+        self._count = 0
+
+    def _expand(self, label: bytes, length: int) -> bytes:
+        name = b"tls13 " + label
+        info = struct.pack("!HB", length, len(name)) + name + b"\x00"
+        return HKDFExpand(hashes.SHA384(), length, info).derive(self._secret)
+
+    def record(self, content: bytes, kind: int = 23) -> bytes:
+        """Return a record; 23 is application data."""
+        inner = content + bytes([kind])
+        header = struct.pack("!BHH", 23, 0x0303, len(inner) + 16)
+        nonce = (self._iv ^ self._count).to_bytes(12, "big")
+        self._count += 1
+        return header + self._key.encrypt(nonce, inner, header)
+
+    def key_update(self) -> bytes:
+        """Return one, after which the next key is in use."""
+        record = self.record(self.KEY_UPDATE, 22)
+        self._secret = self._expand(b"traffic upd", 48)
+        self._begin()
+        return record
+
+
+async def test_key_updates_without_end_break_it(tmp_path: FilePath) -> None:
+    """Each asks for an answer, and nobody takes the answers."""
+    context = pin(Side.TAP).context(Side.TAP)
+    context.keylog_filename = str(tmp_path / "keys")
+    near, far = sockets()
+    hostile = TlsStream(far, context, server=False, path=Path.LAN)
+    async with asyncio.timeout(WITHIN):
+        stream, _ = await asyncio.gather(secure(near, pin(Side.ATTACH), Side.ATTACH, Path.LAN), hostile.handshake())
+        [line] = [text for text in (tmp_path / "keys").read_text().splitlines() if "CLIENT_TRAFFIC_SECRET_0" in text]
+        records = Records(bytes.fromhex(line.split()[2]))
+
+        loop = asyncio.get_running_loop()
+        await loop.sock_sendall(far, records.key_update() + records.key_update() + records.record(b"a few are fine"))
+        assert bytes(await stream.read(100)) == b"a few are fine"
+        await stream.write(b"and are answered")
+        assert bytes(await hostile.read(100)) == b"and are answered"
+
+        async def flood() -> None:
+            while True:
+                await loop.sock_sendall(far, records.key_update())
+
+        flooding = asyncio.create_task(flood())
+        with pytest.raises(StreamBroken):
+            await stream.read(1)
+        await stream.close()
+        [result] = await asyncio.gather(flooding, return_exceptions=True)
+        assert isinstance(result, OSError)
+        await hostile.close()

@@ -43,7 +43,6 @@ def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
         ("ws://10.0.0.1:8080/v1", "ws://10.0.0.1:8080/v1"),
         ("ws://10.0.0.1:8080/v1/", "ws://10.0.0.1:8080/v1"),
         ("https://can.example/tin/can", "wss://can.example/tin/can/v1"),
-        ("https://can.example/v1?x=1#y", "wss://can.example/v1"),
         ("ws://[::1]:8080", "ws://[::1]:8080/v1"),
         ("[fd00::1]", "wss://[fd00::1]/v1"),
         ("WSS://CAN.example", "wss://CAN.example/v1"),
