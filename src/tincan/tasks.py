@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Iterator
+from typing import Any
 
 from tincan.errors import TinCanError
 
@@ -29,8 +30,19 @@ def _leaves(bundle: BaseExceptionGroup[BaseException]) -> Iterator[BaseException
             yield exc
 
 
-async def settle(task: asyncio.Task[object]) -> None:
-    """Cancel a task and wait for its end, whatever that is."""
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError, Exception):
-        await task
+async def settle(*tasks: asyncio.Future[Any]) -> None:
+    """Cancel tasks and wait for their ends, whatever these are.
+
+    A cancellation of the caller gets through; the tasks have been cancelled by then.
+    """
+    for task in tasks:
+        task.cancel()
+        task.add_done_callback(_looked_at)
+    if tasks:
+        await asyncio.wait(tasks)
+
+
+def _looked_at(task: asyncio.Future[Any]) -> None:
+    """Take note of how a task ended, or Python complains that nobody did."""
+    if not task.cancelled():
+        task.exception()

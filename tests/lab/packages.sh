@@ -13,6 +13,11 @@ need ssh openssh-client
 need sshd openssh-server
 need rsync rsync
 need git git
+need curl curl
+need prlimit util-linux
+need pulseaudio pulseaudio
+need pactl pulseaudio-utils
+need espeak-ng espeak-ng
 [ -n "$missing" ] || exit 0
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
     echo "the laboratory's tests need root on Debian, and the packages:$missing; they will be skipped" >&2

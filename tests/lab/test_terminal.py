@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import time
+from pathlib import Path
 
 import pytest
 
@@ -212,3 +214,26 @@ def test_the_screens_leave_the_terminal_as_it_was(desk: Host, keys: str, code: i
     assert person.raw.rfind("\x1b[?1049l") > person.raw.rfind("\x1b[?1049h") >= 0  # the other screen is left
     for part in ("\x1b[31mred", "\x1b]0;", "\u202e", "\u009b", "\x7f", "Traceback"):
         assert part not in person.raw
+
+
+def test_a_file_is_sent_at_one_screen_and_accepted_at_the_other(desk: Host, tmp_path: Path) -> None:
+    (tmp_path / "photo.jpg").write_bytes(bytes(range(256)) * 4000)
+    (tmp_path / "here").mkdir()
+    here = settings({"TERM": "xterm-256color", "PYTHONPATH": ""})
+    into = ["/bin/sh", "-c", 'cd "$0" && exec "$@"', str(tmp_path / "here"), *TIN_CAN]
+    ada = Person(desk, [*into, "attach-string", SECRET, "--name", "Ada"], here)
+    bob = Person(desk, [*TIN_CAN, "tap", SECRET, "--name", "Bob"], here)
+    bob.reads("Ada is here", timeout=20)
+    bob.type(f"/send {tmp_path / 'photo.jpg'}\r")
+    ada.reads("They would be put into")
+    deadline = time.monotonic() + 10
+    while not (tmp_path / "here" / "photo.jpg").exists() and time.monotonic() < deadline:
+        time.sleep(2)  # it takes no answer in its first moment
+        ada.type("y")
+    bob.reads("Sent 1 file")
+    assert (tmp_path / "here" / "photo.jpg").read_bytes() == (tmp_path / "photo.jpg").read_bytes()
+    bob.type("\x11")
+    assert bob.wait() == 0
+    ada.reads("Bob hung up")
+    ada.type("\x1b")
+    assert ada.wait() == 0

@@ -36,6 +36,10 @@ ONLY_ROOM = {
     "cpace": {"meet.handshake"},
     "ifaddr": {"nat.addresses"},
     "blake3": {"apps.files.hashing"},
+    "miniaudio": {"audio.sound"},
+    "pywebrtc_audio": {"audio.echo"},
+    "pyaec": {"audio.echo"},
+    "numpy": {"audio.echo"},
 }
 """Foreign libraries, and the only modules (or rooms) that know them."""
 
@@ -100,6 +104,25 @@ PURE = [
     "nat.portmap.xmltree",
     "nat.servers",
     "nat.stun",
+    "audio.adaptation",
+    "audio.arrivals",
+    "audio.concealment",
+    "audio.decoder",
+    "audio.devices",
+    "audio.levels",
+    "audio.pcm",
+    "audio.periods",
+    "audio.playout",
+    "audio.rate",
+    "audio.reception",
+    "audio.red",
+    "audio.rtcp",
+    "audio.rtp",
+    "audio.shelf",
+    "audio.states",
+    "audio.statistics",
+    "audio.stretch",
+    "audio.tones",
     "errors",
 ]
 """Cores: bytes, commands and the time go in, bytes, events and the next deadline come out."""
@@ -389,6 +412,12 @@ def test_the_stack_is_loaded_without_media_and_dns() -> None:
 def test_meeting_loads_no_stack() -> None:
     names = {room(name) for name in loaded("import tincan.meet.meeting, tincan.meet.places.lan")}
     assert names & {"aiortc", "aioice", "zeroconf", "websockets", "aiohttp", "textual", "click"} == set()
+
+
+@pytest.mark.parametrize("module", ["tincan.cli.chat", "tincan.cli.screens", "tincan.tui.app"])
+def test_a_conversation_loads_nothing_for_files_before_there_are_any(module: str) -> None:
+    names = loaded(f"import {module}")
+    assert {name for name in names if name == "tincan.apps.desk" or name.startswith("tincan.apps.files")} == set()
 
 
 @pytest.mark.parametrize(

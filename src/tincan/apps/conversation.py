@@ -16,12 +16,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Protocol, Self
 
-from tincan.apps.chat import ChatEvent, ChatSession, PeerHello
+from tincan.apps.chat import ChatEvent, ChatSession, Closed, PeerHello
 from tincan.apps.desk_events import CAPABILITY, DeskEvent
 from tincan.apps.strings import Servers, punching_for
 from tincan.errors import TinCanError
 from tincan.link.dial import LinkEvent, Settings, Tell, tie_string
 from tincan.link.interface import ChannelClosed, Link, LinkStatus
+from tincan.link.streams import Streams
 from tincan.meet.mailbox import Side
 from tincan.meet.phrase import Phrase
 from tincan.tasks import settle
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 
 MAX_NEWS: Final = 256
 """Events of the meeting that wait to be shown; they are few, and more are dropped."""
+
+FAREWELL: Final = 1.0
+"""Seconds that transfers have to end by themselves when the link has ended."""
 
 
 @dataclass(frozen=True)
@@ -110,10 +114,12 @@ class LinkConversation:
         self._settings = settings
         self._servers = Servers(settings.servers if settings is not None else ())
         self._news: asyncio.Queue[LinkEvent | TinCanError | None] = asyncio.Queue(MAX_NEWS)
-        self._told: asyncio.Queue[DeskEvent] = asyncio.Queue(MAX_NEWS)
         self._link: Link | None = None
         self._chat: ChatSession | None = None
+        self._said: asyncio.Task[ChatEvent | None] | None = None
+        self._moved: asyncio.Task[DeskEvent] | None = None
         self._desk: FileDesk | None = None
+        self._desk_task: asyncio.Task[None] | None = None
         self._desk_wanted = asyncio.Event()
         self._desk_open = asyncio.Event()
         self._talking = asyncio.Event()
@@ -130,6 +136,8 @@ class LinkConversation:
     ) -> None:
         """See `Conversation.__aexit__`."""
         self._leaving.set()
+        self._desk_wanted.set()
+        await self._ask_no_more()
         if self._task is not None:
             if self._talking.is_set():
                 await self._task
@@ -148,26 +156,31 @@ class LinkConversation:
 
     async def _merged(self, chat: ChatSession) -> AsyncIterator[ConversationEvent]:
         """Yield what happens in the chat, and between its events what happens at the desk."""
-        talk, desk = chat.events(), asyncio.ensure_future(self._told.get())
-        # Asking the chat acknowledges what it told before; so it is asked only when that has been shown.
-        said = asyncio.ensure_future(anext(talk, None))
-        try:
-            while True:
-                await asyncio.wait([said, desk], return_when=asyncio.FIRST_COMPLETED)
-                if desk.done():
-                    yield desk.result()
-                    desk = asyncio.ensure_future(self._told.get())
-                    continue
-                event = said.result()
-                if event is None:
-                    return
-                if isinstance(event, PeerHello) and CAPABILITY in event.capabilities:
-                    await self._open_desk()
-                yield event
-                said = asyncio.ensure_future(anext(talk, None))
-        finally:
-            for task in (said, desk):
-                await settle(task)
+        talk = chat.events()
+        while True:
+            # Asking the chat acknowledges what it told before; so it is asked only when that has been shown.
+            self._said = self._said or asyncio.ensure_future(anext(talk, None))
+            if self._desk is not None:
+                self._moved = self._moved or asyncio.create_task(self._desk.next_event())
+            await asyncio.wait(filter(None, [self._said, self._moved]), return_when=asyncio.FIRST_COMPLETED)
+            if self._moved is not None and self._moved.done():
+                moved, self._moved = self._moved.result(), None
+                yield moved
+                continue
+            event, self._said = self._said.result(), None
+            if event is None:
+                return
+            if isinstance(event, PeerHello) and CAPABILITY in event.capabilities:
+                await self._open_desk()
+            elif isinstance(event, Closed):
+                for last in await self._close_desk():
+                    yield last
+            yield event
+
+    async def _ask_no_more(self) -> None:
+        for asking in (self._said, self._moved):
+            if asking is not None:
+                await settle(asking)
 
     @property
     def files(self) -> FileDesk | None:
@@ -216,45 +229,53 @@ class LinkConversation:
 
     async def _keep_desk(self, link: Link) -> None:
         """Wait for the end, with a desk for files as soon as the peer has said that it takes any."""
-        leaving = asyncio.ensure_future(self._leaving.wait())
-        wanted = asyncio.ensure_future(self._desk_wanted.wait())
-        try:
-            await asyncio.wait([leaving, wanted], return_when=asyncio.FIRST_COMPLETED)
-            if self._side is None or self._settings is None or leaving.done():
-                await leaving
-                return
-            from tincan.apps.desk import PURPOSE, FileDesk
-            from tincan.link.streams import Streams
+        await self._desk_wanted.wait()
+        if self._side is None or self._settings is None or self._leaving.is_set():
+            await self._leaving.wait()
+            return
+        from tincan.apps.desk import PURPOSE, FileDesk
 
-            punching = punching_for(link, self._settings, self._servers)
-            async with Streams(link, self._side, frozenset([PURPOSE]), punching) as streams:
-                self._desk = FileDesk(streams, Path.cwd(), self._tell_desk)
-                running = asyncio.create_task(self._desk.run(), name="files")
-                self._desk_open.set()
-                try:
-                    await leaving
-                finally:
-                    self._desk = None
-                    await settle(running)
-        finally:
+        punching = punching_for(link, self._settings, self._servers)
+        async with Streams(link, self._side, frozenset([PURPOSE]), punching) as streams:
+            self._desk = FileDesk(streams, _here())
+            self._desk_task = asyncio.create_task(self._desk.run(), name="files")
             self._desk_open.set()
-            leaving.cancel()
-            wanted.cancel()
+            try:
+                await self._leaving.wait()
+            finally:
+                await settle(self._desk_task)
 
     async def _open_desk(self) -> None:
         """Have the desk ready before the user can know that there is somebody to send files to."""
-        self._desk_wanted.set()
-        await self._desk_open.wait()
+        if self._side is not None and self._settings is not None and not self._leaving.is_set():
+            self._desk_wanted.set()
+            await self._desk_open.wait()
 
-    def _tell_desk(self, event: DeskEvent) -> None:
-        if self._told.full():  # nobody looks; how far it was is what can be spared
-            self._told.get_nowait()
-        self._told.put_nowait(event)
+    async def _close_desk(self) -> list[DeskEvent]:
+        """Let the files end with their link; return what is still to be told of them."""
+        moved, self._moved = self._moved, None
+        if self._desk is None or self._desk_task is None:
+            return []
+        await asyncio.wait([self._desk_task], timeout=FAREWELL)
+        await settle(self._desk_task)
+        first = []
+        if moved is not None:
+            await settle(moved)
+            first = [moved.result()] if not moved.cancelled() else []
+        return [*first, *self._desk.rest()]
 
     def _tell(self, event: LinkEvent) -> None:
         self._servers.hear(event)
         if self._news.qsize() < MAX_NEWS - 3:  # the last places are for the end
             self._news.put_nowait(event)
+
+
+def _here() -> Path:
+    """Return where files go: this folder, whatever it is called later, or even if it is gone."""
+    try:
+        return Path.cwd()
+    except OSError:
+        return Path()
 
 
 class StringConversation(LinkConversation):

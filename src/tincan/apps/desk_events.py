@@ -1,6 +1,7 @@
 """What the files of a conversation tell its screen.
 
 Apart from `tincan.apps.desk`, so that a conversation without files need not load what moves them.
+Names and texts may hold what a peer wrote: show them with `tincan.apps.text.visible`.
 """
 
 from __future__ import annotations
@@ -34,10 +35,15 @@ class FilesMoved:
 
 @dataclass(frozen=True)
 class FilesEnded:
-    """A transfer is over. ``outcome`` None: ``text`` says why it came to nothing, or stopped."""
+    """A transfer is over, or an offer. ``name``: of what was sent.
+
+    ``outcome`` None: it came to nothing or stopped, and ``text`` says why;
+    otherwise ``text`` says what is missing, if anything is.
+    """
 
     id: int
     sending: bool
+    name: str
     outcome: Outcome | None
     text: str
 

@@ -65,8 +65,8 @@ def sink(fd: int) -> Sink:
     own = _reopened(fd, mode, os.O_WRONLY)
     if own is not None:
         return _Polled(fd, own)
-    if stat.S_ISCHR(mode) and not os.isatty(fd):
-        return _Immediate(fd)  # /dev/null and its kin never block
+    if stat.S_ISCHR(mode) and os.fstat(fd).st_rdev == os.stat(os.devnull).st_rdev:
+        return _Immediate(fd)
     return _Threaded(fd)
 
 
@@ -162,7 +162,7 @@ class _Socket:
 
 
 class _Immediate:
-    """A device that takes everything at once."""
+    """/dev/null, which takes everything at once."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Final, Protocol, Self
 
 from tincan.apps.greeting import Again, Received, decode, encode, hello, read_hello
-from tincan.errors import NobodyCame, NoPath, PeerRefused, TinCanError
+from tincan.errors import NobodyCame, NoPath, NoPlaceReachable, PeerRefused, ProtocolError, TinCanError
 from tincan.link.dial import MAX_SERVERS, LinkEvent, Settings, Tell, tie_string
 from tincan.link.interface import ChannelClosed, CloseReason, Link, Path, Stream
 from tincan.link.punch import Punching
@@ -185,9 +185,7 @@ class PhraseString:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Cut it, in good order."""
-        for task in [*self._watching, self._task]:
-            if task is not None:
-                await settle(task)
+        await settle(*self._watching, *([self._task] if self._task is not None else []))
 
     @property
     def side(self) -> Side:
@@ -255,13 +253,18 @@ class PhraseString:
         try:
             settings, tell, phrase = self._settings, self._first_tell, self._phrase
             while True:
-                phrase = await self._tie(phrase, settings, tell)
+                again = await self._tie(phrase, settings, tell)
                 self._hear(Lost())
-                settings, tell = dataclasses.replace(settings, timeout=MENDING), self._later_tell
-        except NobodyCame as exc:
+                phrase, tell = again, self._later_tell
+                # The network itself may be what is away: that no place answers is no reason to give up early.
+                settings = dataclasses.replace(settings, timeout=MENDING, grace=MENDING)
+        except (NobodyCame, NoPlaceReachable) as exc:
             self._over = exc if self._knot is None else NoPath(_GONE)
         except TinCanError as exc:
             self._over = exc
+        except Exception as exc:  # a bug of ours: whoever waits for the string is to hear of it, not of the network
+            logger.exception("the string ended unexpectedly")
+            self._over = TinCanError(f"Something went wrong inside tin-can ({type(exc).__name__}: {exc}).")
         finally:
             self._over = self._over or NoPath(_GONE)
             self._ring()
@@ -283,8 +286,12 @@ class PhraseString:
                 self._knot = knot
                 self._ring()
                 await knot.listen()
-        if knot.reason is not CloseReason.LOST or knot.again is None:
+        if knot.reason is CloseReason.BROKEN:
+            raise ProtocolError("The peer sent something that the connection could not take; update the older can.")
+        if knot.reason is not CloseReason.LOST:
             raise PeerRefused("The other can hung up.")
+        if knot.again is None:
+            raise NoPath(_GONE)
         return parse(f"again {knot.again.hex()}")
 
     async def _greet(self, link: Link) -> str:
@@ -323,4 +330,4 @@ class PhraseString:
         return stream
 
 
-_GONE: Final = "The connection to the peer was lost, and it did not come back."
+_GONE: Final = "The connection to the peer was lost, and it did not come back; run the same commands again."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 from collections.abc import Coroutine
 from typing import Any
@@ -32,6 +33,8 @@ GOODBYE = 30.0
 
 PATH_INTERVAL = 1.0
 """Seconds between looks at the route."""
+
+_NOBODY_ASKED = "Nobody can be asked there; tin-can send and tin-can receive need nobody."
 
 
 @click.command(epilog=PHRASE_HELP)
@@ -165,7 +168,7 @@ async def _speak(conversation: Conversation, output: Output, lines: Lines) -> No
         if not line:
             continue
         try:
-            if isinstance(output, TerminalOutput) and _about_files(line, conversation):
+            if isinstance(output, TerminalOutput) and _about_files(line, conversation, output):
                 pass
             elif line.startswith("/me ") and isinstance(output, TerminalOutput):
                 await conversation.send(line[4:], action=True)
@@ -178,28 +181,32 @@ async def _speak(conversation: Conversation, output: Output, lines: Lines) -> No
     await conversation.goodbye(asyncio.get_running_loop().time() + GOODBYE)
 
 
-def _about_files(line: str, conversation: Conversation) -> bool:
+def _about_files(line: str, conversation: Conversation, output: Output) -> bool:
     """Do what a line asks for that is about files; say whether it is one."""
     command, _, rest = line.strip().partition(" ")
     if command not in ("/send", "/accept", "/decline"):
         return False
-    if conversation.files is None:
-        raise UsageError("this conversation carries no files.")
-    if command != "/send":
-        conversation.files.answer(None, command == "/accept")
-    elif rest:
-        conversation.files.send(rest.strip())
-    else:
-        raise UsageError("say what to send: /send PATH, a file or a folder.")
+    try:
+        if conversation.files is None:
+            raise UsageError("This conversation carries no files.")
+        if command != "/send":
+            conversation.files.answer(None, command == "/accept")
+        elif rest:
+            output.note(f"Offering {conversation.files.send(rest.strip())} ...")
+        else:
+            raise UsageError("Say what to send: /send PATH, a file or a folder.")
+    except UsageError as exc:
+        output.note(str(exc))
     return True
 
 
 def _show_files(event: DeskEvent, conversation: Conversation, output: Output) -> None:
-    if isinstance(event, FilesOffered) and not isinstance(output, TerminalOutput) and conversation.files is not None:
-        conversation.files.answer(event.id, False)  # nobody is asked here
-        output.note(f"{output.peer} offered files; take them with screens, or with tin-can receive.")
-    else:
+    if isinstance(output, TerminalOutput):
         output.files(event)
+    elif isinstance(event, FilesOffered) and conversation.files is not None:
+        with contextlib.suppress(UsageError):  # it has been taken back meanwhile
+            conversation.files.answer(event.id, False, _NOBODY_ASKED)
+        output.note(f"{output.peer} offered files, which are declined: take them with screens, or tin-can receive.")
 
 
 async def _watch_path(conversation: Conversation, output: Output) -> None:

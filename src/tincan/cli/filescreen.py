@@ -130,6 +130,8 @@ class Screen:
                     names=[top.name for top in event.top],
                     more=event.more,
                 )
+            case NotSent():
+                output.event("not-sent", count=event.count, what=event.what)
             case FileDone():
                 output.event("file", name=event.name, status="there" if event.already else "done")
             case FileLeftOut():

@@ -92,7 +92,7 @@ class Output:
             lines = [*offer_words(event.offer, self.peer), "/accept takes it into this folder, /decline does not."]
             self.note("\n".join(lines))
         elif isinstance(event, FilesEnded):
-            self.note(ended_words(event.outcome, event.text, sending=event.sending))
+            self.note(ended_words(event.name, event.outcome, event.text, sending=event.sending))
 
     def path(self, path: str, rtt: float | None) -> None:
         """Tell that the route has changed."""

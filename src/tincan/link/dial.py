@@ -22,6 +22,7 @@ from tincan.link.interface import Link
 from tincan.meet.events import MeetEvent, PlaceReady, PlaceTrouble, ServersOffered, Waiting
 from tincan.meet.mailbox import MailboxClosed, MailboxReset, Side
 from tincan.meet.phrase import Phrase, StringKeys, derive, generate
+from tincan.meet.watch import NO_PLACE_GRACE
 from tincan.nat.servers import IceServer
 from tincan.tasks import plain_errors, settle
 
@@ -53,6 +54,9 @@ class Settings:
     relay_only: bool = False
     timeout: float = 600.0
     """Seconds to wait for the peer."""
+
+    grace: float = NO_PLACE_GRACE
+    """Seconds that no place at all may be reachable before it is given up."""
 
 
 @dataclass(frozen=True)
@@ -134,6 +138,7 @@ class _Dial:
                 tell=self._hear,
                 group=self._group,
                 timeout=self._settings.timeout,
+                grace=self._settings.grace,
             )
         finally:
             keeping.cancel()

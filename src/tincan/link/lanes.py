@@ -152,7 +152,7 @@ class Lanes:
     def _data(self, data: bytes) -> Data:
         self._still_open()
         self._unread += len(data)
-        if self._unread > WINDOW or not data:
+        if self._unread > WINDOW or not 0 < len(data) <= PIECE:
             raise ProtocolError("The peer sent more than it may, or nothing.")
         return Data(data)
 

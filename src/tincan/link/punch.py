@@ -22,10 +22,10 @@ from typing import Any, Final
 
 from tincan.errors import AuthenticationFailed, NoPath
 from tincan.link.description import LOWEST_PORT
-from tincan.link.interface import Path
+from tincan.link.interface import Path, StreamBroken
 from tincan.link.lanes import MAX_ADDRESSES, Offer
 from tincan.link.proof import NONCE, Proof, State, punch_key
-from tincan.link.tcp import Address, Port, drop
+from tincan.link.tcp import PAUSE, Address, Port, drop
 from tincan.link.tls import Pin, TlsStream, fresh_certificate, secure
 from tincan.meet.mailbox import Side
 from tincan.nat.addresses import host_addresses, interfaces, on_lan, usable_remote
@@ -33,6 +33,9 @@ from tincan.nat.servers import IceServer
 from tincan.tasks import plain_errors
 
 logger = logging.getLogger(__name__)
+
+FROM_OUTSIDE: Final = 6
+"""Places among the addresses that are kept for what servers and the router tell."""
 
 MAX_TRIES: Final = 4
 """Connections made to one address in all: what answers there may be somebody else's service."""
@@ -73,19 +76,20 @@ class Punching:
 
 
 class Punch:
-    """One attempt. Use: `start`, send its offer, then `connect` with the peer's; `close` in any case."""
+    """One attempt. Send its offer, then `connect` with the peer's; `close` in any case."""
 
     def __init__(self, side: Side, settings: Punching, found: Callable[[Address], None]) -> None:
-        """``found`` hears of addresses after those of the offer, while `gather` runs. Raises `OSError`: no port."""
+        """``found`` hears of addresses after those of the offer. Raises `OSError` when there is no port to be had."""
         self._side = side
         self._settings = settings
         self._tell = found
-        self._port = Port()
         self._here = interfaces()
         self._loopback = all(i.address.is_loopback for i in self._here)
         self._nonce = secrets.token_bytes(NONCE)
         self._certificate = fresh_certificate()
-        self._mine = [(address, self._port.number) for address in host_addresses(self._here)][:MAX_ADDRESSES]
+        self._port = Port()  # the last thing that can fail
+        mine = host_addresses(self._here)[: MAX_ADDRESSES - FROM_OUTSIDE]
+        self._mine: list[Address] = [(address, self._port.number) for address in mine]
         self._theirs: set[Address] = set()
         self._tries: dict[Address, int] = {}
         self._strangers: dict[asyncio.Task[None], None] = {}
@@ -100,18 +104,24 @@ class Punch:
         """What the peer needs."""
         return Offer(self._nonce, self._certificate.der, list(self._mine))
 
-    async def gather(self) -> None:
-        """Ask servers and the router for the addresses of the port outside, until cancelled."""
-        async with contextlib.AsyncExitStack() as stack:
-            if self._settings.port_mapping and not self._loopback:
-                from tincan.nat.portmap import mapped_port
+    @property
+    def patience(self) -> float:
+        """Seconds that `connect` may take."""
+        return self._settings.patience.tapping if self._side is Side.TAP else self._settings.patience.attaching
 
-                await stack.enter_async_context(
-                    mapped_port(self._port.number, lambda mapping: self._found((mapping.address, mapping.port)))
-                )
-            async with asyncio.TaskGroup() as group:
-                for server in self._settings.servers:
-                    group.create_task(self._port.mapped(server, self._found))
+    async def ask_servers(self) -> None:
+        """Ask servers for the address of the port outside, and keep it true, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for server in self._settings.servers:
+                group.create_task(self._port.mapped(server, self._found))
+            await asyncio.Event().wait()
+
+    async def keep_mapping(self) -> None:
+        """Have the router map the port, if it can, until cancelled."""
+        if self._settings.port_mapping and not self._loopback:
+            from tincan.nat.portmap import mapped_port
+
+            async with mapped_port(self._port.number, lambda mapping: self._found((mapping.address, mapping.port))):
                 await asyncio.Event().wait()
 
     def _found(self, address: Address) -> None:
@@ -128,10 +138,9 @@ class Punch:
         self._key = punch_key(*nonces)
         pin = Pin(self._certificate, offer.certificate)
         tapping = self._side is Side.TAP
-        patience = self._settings.patience
         chosen = None
         try:
-            async with asyncio.timeout(patience.tapping if tapping else patience.attaching), self._trying():
+            async with asyncio.timeout(self.patience), self._trying():
                 self.add(offer.addresses)
                 found = await (self._nominate(pin) if tapping else self._be_nominated(pin))
             chosen = found
@@ -195,10 +204,11 @@ class Punch:
     # -- strangers, until they have proven themselves -----------------------------
 
     def _arrived(self, sock: socket.socket, connected: bool) -> None:
-        if len(self._strangers) >= MAX_STRANGERS:
+        # Those that this side made are bounded by the peer's addresses, and no flood of others may evict them.
+        if not connected and len(self._strangers) >= MAX_STRANGERS:
             next(iter(self._strangers)).cancel()
         task = self._spawn(self._prove(sock, first=connected), sock)
-        if task is not None:
+        if task is not None and not connected:
             self._strangers[task] = None
             task.add_done_callback(lambda _: self._strangers.pop(task, None))
 
@@ -208,7 +218,8 @@ class Punch:
         address: Address | None = None
         try:
             address = sock.getpeername()[:2]
-            async with asyncio.timeout(self._settings.patience.proof):
+            # The peer may begin seconds later than its kernel accepts.
+            async with asyncio.timeout(None if first else self._settings.patience.proof):
                 await loop.sock_sendall(sock, proof.data_to_send())
                 while proof.state is State.WAITING:
                     data = await loop.sock_recv(sock, proof.missing)
@@ -230,14 +241,18 @@ class Punch:
         """Connect to an address once more where the proof failed: the peer may not have begun, or been flooded."""
         self._tries[address] = self._tries.get(address, 1) + 1
         if self._tries[address] <= MAX_TRIES:
-            self._spawn(self._port.keep_connecting(address, self._arrived, self._settings.rng))
+            self._spawn(self._later(address))
+
+    async def _later(self, address: Address) -> None:
+        await asyncio.sleep(PAUSE * self._settings.rng.uniform(0.5, 1.5))
+        await self._port.keep_connecting(address, self._arrived, self._settings.rng)
 
     # -- TLS: the tapping can chooses, the attaching one takes part wherever it is asked to -----------
 
     async def _nominate(self, pin: Pin) -> TlsStream:
         while True:
             sock, path = await self._proven.get()
-            with contextlib.suppress(OSError, AuthenticationFailed):
+            with contextlib.suppress(OSError, AuthenticationFailed, StreamBroken):
                 async with asyncio.timeout(self._settings.patience.nomination):
                     return await self._secure(sock, pin, path)
 
@@ -245,7 +260,7 @@ class Punch:
         ready: asyncio.Queue[TlsStream] = asyncio.Queue()
 
         async def take_part(sock: socket.socket, path: Path) -> None:
-            with contextlib.suppress(OSError, AuthenticationFailed):
+            with contextlib.suppress(OSError, AuthenticationFailed, StreamBroken):
                 ready.put_nowait(await self._secure(sock, pin, path))
 
         async def take_part_everywhere() -> None:

@@ -10,8 +10,9 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
+from collections.abc import Coroutine
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self, TypeVar
 
 from tincan.errors import NoPath, ProtocolError
 from tincan.link.interface import Channel, ChannelClosed, CloseReason, Link, Path, StreamBroken
@@ -24,11 +25,16 @@ from tincan.tasks import settle
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 PREFIX: Final = "stream:"
 """Labels of channels that carry streams begin with it; what the stream is for follows."""
 
 MAX_WAITING: Final = 8
 """Streams of the peer that nobody has accepted yet; one more is closed."""
+
+FAREWELL: Final = 1.0
+"""Seconds that closing a channel may take; the link's own end comes after it."""
 
 SMALL: Final = 64 * 1024
 """Bytes that are across sooner on the channel than a TCP path could be made."""
@@ -62,12 +68,15 @@ class LinkStream:
         self._punched = asyncio.Event()
         self._written = 0
         self._worth_it = asyncio.Event()
-        self._punching = asyncio.create_task(self._punch(settings), name="punch")
-        self._tasks = [
-            self._punching,
-            asyncio.create_task(self._listen(), name="stream"),
-            asyncio.create_task(self._watch(), name="stream's link"),
-        ]
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._punching: asyncio.Task[None] | None = None
+        self._begin(self._listen())
+        self._begin(self._watch())
+
+    def start_punching(self) -> None:
+        """Look for a TCP path, now that somebody wants this stream."""
+        if self._punching is None and not self._closed:
+            self._punching = self._begin(self._punch(self._settings))
 
     @property
     def path(self) -> Path:
@@ -102,8 +111,7 @@ class LinkStream:
             self._arrived.appendleft(piece[limit:])
         credit = self._lanes.consumed(min(limit, len(piece)))
         if credit is not None:
-            with contextlib.suppress(StreamBroken):  # what has come is worth having all the same
-                await self._say(credit)
+            self._begin(self._send(credit))  # not waited for: what has come is worth having all the same
         return piece[:limit]
 
     async def write(self, data: bytes | bytearray | memoryview) -> None:
@@ -140,13 +148,12 @@ class LinkStream:
         """See `Stream.close`."""
         self._closed = True
         self._ring()
-        for task in self._tasks:
-            await settle(task)
+        await settle(*self._tasks)
         if self._tcp is not None:
             await self._tcp.close(
                 came_elsewhere=self._lanes.incoming is Lane.ENDED, sent_elsewhere=self._lanes.outgoing is Lane.ENDED
             )
-        await self._channel.close()
+        await self._close_channel()
 
     # -- inside ---------------------------------------------------------------------
 
@@ -171,12 +178,32 @@ class LinkStream:
             raise StreamBroken(_BROKEN)
         return self._tcp
 
+    def _begin(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Do something that `close` waits for, or stops."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
     async def _say(self, message: bytes) -> None:
+        """Send what the core says has been sent: also when whoever waits for it is cancelled."""
+        if not await asyncio.shield(self._begin(self._send(message))):
+            raise StreamBroken(_BROKEN)
+
+    async def _send(self, message: bytes) -> bool:
+        """Send a message, after those before it; return whether the channel still took it."""
         try:
             async with self._talking:
                 await self._channel.send(message)
-        except ChannelClosed as exc:
-            raise StreamBroken(_BROKEN) from exc
+        except ChannelClosed:
+            return False
+        return True
+
+    async def _close_channel(self) -> None:
+        """Close the channel, but do not wait for ever that a peer acknowledges the last of it."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FAREWELL):
+                await self._channel.close()
 
     async def _listen(self) -> None:
         """Take what comes on the channel; never waits for the application, so credits and offers get through."""
@@ -195,7 +222,7 @@ class LinkStream:
             pass
         except ProtocolError as exc:
             logger.info("%s", exc)
-            await self._channel.close()
+            self._begin(self._close_channel())
         finally:
             self._broken = True
             if not self._offered.full():
@@ -214,8 +241,9 @@ class LinkStream:
         """Let a stream end with its link; one that ended in good order still has its last bytes to bring."""
         if await self._link.wait_closed() in (CloseReason.LOST, CloseReason.BROKEN):
             logger.info("the link of a stream is lost")
-            self._punching.cancel()
-            await self._punched.wait()
+            if self._punching is not None:
+                self._punching.cancel()
+                await self._punched.wait()
             if self._tcp is not None:
                 await self._tcp.close()
 
@@ -241,22 +269,27 @@ class LinkStream:
         if punch is None:
             await self._say(punching(NoOffer()))
             raise NoPath("This side looks for no TCP path.")
+        mapping = asyncio.create_task(punch.keep_mapping())
         try:
-            await self._say(punching(punch.offer))
-            helpers = [asyncio.create_task(punch.gather()), asyncio.create_task(self._tell_more(later))]
+            helpers = [asyncio.create_task(punch.ask_servers()), asyncio.create_task(self._tell_more(later))]
             try:
-                offer = await self._offered.get()
+                await self._say(punching(punch.offer))
+                async with asyncio.timeout(punch.patience):
+                    offer = await self._offered.get()
                 if not isinstance(offer, Offer):
                     raise NoPath("The peer looks for no TCP path.")
                 helpers.append(asyncio.create_task(self._hear_more(punch)))
-                # At once, so that `close` finds it even when it comes while the helpers are being stopped.
+                # At once, so that readers and `close` find it while the helpers are still being stopped.
                 self._tcp = await punch.connect(offer)
+                self._punched.set()
+                self._ring()
                 logger.info("stream goes by TCP (%s)", self._tcp.path.value)
             finally:
-                for helper in helpers:
-                    await settle(helper)
+                punch.close()
+                await settle(*helpers)
+            await asyncio.Event().wait()  # the connection may go through the mapping: it stays until `close`
         finally:
-            punch.close()
+            await settle(mapping)
 
     async def _tell_more(self, later: asyncio.Queue[Address]) -> None:
         with contextlib.suppress(StreamBroken):
@@ -301,7 +334,9 @@ class Streams:
 
     async def open(self, purpose: str) -> LinkStream:
         """Open a stream; raises `ChannelClosed` when the link has ended."""
-        return self._adopt(await self._link.open_channel(PREFIX + purpose))
+        stream = self._adopt(await self._link.open_channel(PREFIX + purpose))
+        stream.start_punching()
+        return stream
 
     async def accept(self, purpose: str) -> LinkStream:
         """Return the next stream for a purpose that the peer opened; raises `ChannelClosed` at the end."""
@@ -310,6 +345,7 @@ class Streams:
         if stream is None:
             queue.put_nowait(None)
             raise ChannelClosed("The link has ended.")
+        stream.start_punching()
         return stream
 
     def _adopt(self, channel: Channel) -> LinkStream:

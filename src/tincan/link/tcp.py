@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import ipaddress
 import logging
 import os
 import random
@@ -22,6 +23,7 @@ import struct
 from collections.abc import Callable
 from typing import Final
 
+from tincan.nat.addresses import is_private
 from tincan.nat.resolve import resolve
 from tincan.nat.servers import IceServer
 from tincan.nat.stun import MAX_RESPONSE, StunError, binding_request, length_of, mapped_address
@@ -146,10 +148,13 @@ class Port:
         with contextlib.closing(sock):
             try:
                 async with asyncio.timeout(STUN_TIMEOUT):
-                    found(await _binding(sock))
+                    address = await _binding(sock)
             except (OSError, StunError) as exc:
                 logger.info("STUN over TCP: %s", exc)
                 return
+            # Private addresses are known from the interfaces; a server must not send the peer into its own network.
+            if not is_private(ipaddress.ip_address(address[0])):
+                found(address)
             await asyncio.Event().wait()
 
     def close(self) -> None:

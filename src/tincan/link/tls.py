@@ -157,6 +157,7 @@ class TlsStream:
         self._eof_sent = False
         self._closed = False
         self._turns = 0
+        self._torn = False
 
     @property
     def peer_certificate(self) -> bytes | None:
@@ -245,7 +246,7 @@ class TlsStream:
         """See `Stream.close`. The flags: the end of that direction was said, though not in TLS."""
         if not self._closed:
             self._closed = True
-            if not ((self._eof_came or came_elsewhere) and (self._eof_sent or sent_elsewhere)):
+            if self._torn or not ((self._eof_came or came_elsewhere) and (self._eof_sent or sent_elsewhere)):
                 # A reset, so that nothing lingers that nobody will read.
                 with contextlib.suppress(OSError):
                     self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)
@@ -287,7 +288,11 @@ class TlsStream:
     async def _flush(self) -> None:
         data = self._outgoing.read()
         if data:
+            if self._torn:
+                raise ConnectionAbortedError("an earlier write was cut off")
+            self._torn = True  # what follows a cancelled write could not be read by the peer
             await asyncio.get_running_loop().sock_sendall(self._sock, data)
+            self._torn = False
 
 
 async def secure(sock: socket.socket, pin: Pin, side: Side, path: Path) -> TlsStream:

@@ -318,9 +318,11 @@ class WebRtcChannel:
             # Nobody may read what is here: it must not hold up the other channels.
             self._left = True
             await self._link.made_room(self._unread)
-        if self.is_open:
-            await self._link.drain()
-        self._channel.close()
+        try:
+            if self.is_open:
+                await self._link.drain()
+        finally:
+            self._channel.close()
 
     def end(self) -> None:
         """Tell everybody who waits that no more will come. Idempotent."""

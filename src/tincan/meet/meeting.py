@@ -96,6 +96,7 @@ async def meet(
     tell: Tell,
     group: asyncio.TaskGroup,
     timeout: float,
+    grace: float = NO_PLACE_GRACE,
     rng: random.Random | None = None,
 ) -> Line:
     """Meet the other can at any of ``places`` within ``timeout`` seconds.
@@ -106,7 +107,7 @@ async def meet(
     does not hold up the result. Raises `NoPlaceReachable`, `NobodyCame`,
     `AuthenticationFailed`, or what the last place raised when none is left.
     """
-    watch = Watch(tell)
+    watch = Watch(tell, grace)
     outcomes: asyncio.Queue[Line | TinCanError] = asyncio.Queue()
     meeting = _Meeting(keys, offer, watch, side is None, _Try(), outcomes)
     if side is None:

@@ -19,11 +19,12 @@ is not on any network.
 class Watch:
     """Passes events on and knows whether any place is, or was, reachable."""
 
-    def __init__(self, tell: Tell) -> None:
+    def __init__(self, tell: Tell, grace: float = NO_PLACE_GRACE) -> None:
+        """``grace``: seconds that no place at all may be reachable."""
         self._tell = tell
         self._told: set[MeetEvent] = set()
         self.was_reached = False
-        self._deadline = asyncio.get_running_loop().time() + NO_PLACE_GRACE
+        self._deadline = asyncio.get_running_loop().time() + grace
         self.last_trouble = "No place answers."
 
     def reached(self) -> None:

@@ -80,9 +80,12 @@ def usable_remote(text: str, *, loopback: bool) -> bool:
 
 def on_lan(remote: IPAddress, found: Iterable[Interface]) -> bool:
     """Whether an address of the peer's own is in one of our networks, or at least a private one."""
-    if remote.is_loopback or any(i.holds(remote) for i in found):
-        return True
-    return any(remote in network for network in _PRIVATE)
+    return remote.is_loopback or any(i.holds(remote) for i in found) or is_private(remote)
+
+
+def is_private(address: IPAddress) -> bool:
+    """Whether an address is one of those that every private network may use."""
+    return any(address in network for network in _PRIVATE)
 
 
 # RFC 1918, RFC 3927, RFC 4193; not `is_private`, which counts every special range as private.

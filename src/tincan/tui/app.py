@@ -152,6 +152,8 @@ class TinCanApp(App[Outcome]):
         ending = controller.talk.ending
         if not over and ending is not None and ending.undelivered:
             self.notify(not_arrived(ending.undelivered), severity="warning", markup=False)
+        if not over and controller.talk.broken_off:
+            self.notify("\n".join(controller.talk.broken_off), severity="warning", markup=False)
 
     # -- leaving ----------------------------------------------------------------------
 
@@ -234,7 +236,8 @@ def _outcome(controller: Controller, over: bool, interrupted: bool) -> Outcome:
     """Return how a command ends that was opened for one conversation. ``over``: it had ended before the user left."""
     ending = controller.talk.ending
     error = ending.error if ending is not None else None
-    lost = not_arrived(ending.undelivered) if ending is not None else ""
+    missed = not_arrived(ending.undelivered) if ending is not None else ""
+    lost = " ".join(filter(None, [missed, *controller.talk.broken_off]))
     if over and error is not None:
         return Outcome(error=error, note=lost)
     if over and controller.talk.connected:

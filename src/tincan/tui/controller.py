@@ -14,13 +14,13 @@ import contextlib
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from textual.message_pump import MessagePump
 
 from tincan.apps.chat.events import MessageReceived
 from tincan.apps.conversation import Conversation
-from tincan.apps.desk import FileDesk
+from tincan.apps.desk_events import FilesEnded, FilesOffered
 from tincan.apps.text import visible
 from tincan.errors import TinCanError, UsageError
 from tincan.link.interface import ChannelClosed
@@ -29,6 +29,9 @@ from tincan.tui.messages import LeaveAsked, TalkChanged
 from tincan.tui.seam import MakeConversation, Request
 from tincan.tui.slash import COMMANDS, SlashCommand, message_text, run_slash
 from tincan.tui.talk import Phase, Talk
+
+if TYPE_CHECKING:
+    from tincan.apps.desk import FileDesk
 
 PATH_INTERVAL: Final = 1.0
 """Seconds between looks at the route."""
@@ -69,7 +72,10 @@ class Controller:
     @property
     def folder(self) -> str:
         """Where files go that the user accepts."""
-        return visible(str(Path.cwd()))
+        try:
+            return visible(str(Path.cwd()))
+        except OSError:
+            return "this folder"
 
     # -- the listener -----------------------------------------------------------------
 
@@ -122,7 +128,7 @@ class Controller:
                     self.talk.take(event, self.now())
                     self._look(conversation)
                     self._changed()
-                    if isinstance(event, MessageReceived):
+                    if isinstance(event, MessageReceived | FilesOffered | FilesEnded):
                         await self._seen.wait()
             finally:
                 self._not_typing()
@@ -182,19 +188,21 @@ class Controller:
 
     def send_file(self, path: str) -> None:
         """See `Scene.send_file`."""
-        self._with_files(lambda files: files.send(path))
+        self._with_files(lambda files: self.note(f"Offering {visible(files.send(path))} ..."))
 
     def answer_files(self, number: int | None, accepted: bool) -> None:
         """See `Scene.answer_files`."""
         number = next(iter(self.talk.offers), None) if number is None else number
-        self._with_files(lambda files: files.answer(number, accepted))
         if number is not None:
             self.talk.answered(number)
+        self._with_files(lambda files: files.answer(number, accepted))
         self._changed()
 
     def _with_files(self, wish: Callable[[FileDesk], None]) -> None:
         files = self._conversation.files if self._conversation is not None else None
         try:
+            if self.talk.phase not in (Phase.TALKING, Phase.RECONNECTING):
+                raise UsageError("There is no string.")
             if files is None:
                 raise UsageError("This conversation carries no files.")
             wish(files)

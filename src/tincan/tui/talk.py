@@ -22,7 +22,6 @@ from tincan.apps.chat.events import (
 )
 from tincan.apps.conversation import ConversationEvent, Reconnected, Reconnecting
 from tincan.apps.desk_events import FilesEnded, FilesMoved, FilesOffered
-from tincan.apps.files.words import ended_words, offer_words, progress_words
 from tincan.apps.text import visible, visible_name
 from tincan.errors import TinCanError
 from tincan.link.dial import Connected
@@ -121,8 +120,11 @@ class Talk:
     offers: dict[int, str] = field(default_factory=dict)
     """What the peer offers and the user has not answered, in words."""
 
-    transfers: dict[int, str] = field(default_factory=dict)
-    """How far each transfer is, in words."""
+    transfers: dict[int, FilesMoved] = field(default_factory=dict)
+    """How far each transfer is."""
+
+    broken_off: list[str] = field(default_factory=list)
+    """What became of transfers that the user left, in words."""
 
     entries: dict[int, Entry] = field(default_factory=dict)
     touched: int = 0
@@ -250,18 +252,22 @@ class Talk:
                 self.typing = False
 
     def _files(self, event: FilesOffered | FilesMoved | FilesEnded, now: datetime) -> None:
+        from tincan.apps.files.words import ended_words, offer_words  # not before there are any files
+
         match event:
             case FilesOffered():
                 self.offers[event.id] = "\n".join(offer_words(event.offer, self.peer))
                 self.note(f"{self.offers[event.id]}\n/accept takes it into this folder, /decline does not.", now)
             case FilesMoved():
                 self.offers.pop(event.id, None)
-                verb = "Sending" if event.sending else "Receiving"
-                self.transfers[event.id] = f"{verb}  {progress_words(event.progress)}"
+                self.transfers[event.id] = event
             case FilesEnded():
                 self.offers.pop(event.id, None)
                 self.transfers.pop(event.id, None)
-                self.note(ended_words(event.outcome, event.text, sending=event.sending), now)
+                words = ended_words(event.name, event.outcome, event.text, sending=event.sending)
+                self.note(words, now)
+                if event.outcome is None and self.phase is Phase.LEAVING:
+                    self.broken_off.append(words)
 
     def answered(self, number: int) -> None:
         """The user has answered an offer."""

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from tincan.apps.chat.events import Delivered, MessageReceived, PeerHello, PeerTyping
+from tincan.apps.desk_events import FilesEnded, FilesMoved, FilesOffered
+from tincan.apps.files import Offered, Progress, TopEntry
 from tincan.cli.output import JsonOutput, Output, TerminalOutput, route
 from tincan.errors import AuthenticationFailed
 from tincan.link.dial import Connected, LinkEvent
@@ -131,3 +133,17 @@ def test_events_go_where_they_belong(capsys: Captured) -> None:
     found = events(capsys)
     assert [event["event"] for event in found] == ["waiting", "meeting", "connected"]
     assert 0 <= found[-1]["seconds"] < 5
+
+
+def test_files_are_told_in_harmless_words(capsys: Captured) -> None:
+    output = Output()
+    output.files(FilesOffered(1, Offered(1, 0, 5, (TopEntry(NASTY, 5, False),), 0)))
+    output.files(FilesMoved(1, False, Progress(1, 5, 1.0, 4.0, NASTY)))
+    output.files(FilesEnded(1, False, NASTY, None, NASTY))
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "\x1b" not in shown.err
+    assert "\u202e" not in shown.err
+    assert "peer offers 1 file, 5 bytes:\n  \\x1b]52" in shown.err
+    assert "/accept takes it into this folder, /decline does not.\n" in shown.err
+    assert "was not received: " in shown.err

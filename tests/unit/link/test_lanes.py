@@ -172,15 +172,16 @@ def test_data_after_the_end(last: bytes, after: bytes) -> None:
 
 def test_more_data_than_the_window() -> None:
     lanes = Lanes()
-    lanes.receive(data_message(WINDOW - 1))
-    lanes.receive(data_message(1))
+    for _ in range(WINDOW // PIECE):
+        lanes.receive(data_message(PIECE))
     with pytest.raises(ProtocolError):
         lanes.receive(data_message(1))
 
 
-def test_data_without_data() -> None:
+@pytest.mark.parametrize("size", [0, PIECE + 1])
+def test_data_of_no_allowed_size(size: int) -> None:
     with pytest.raises(ProtocolError):
-        Lanes().receive(data_message(0))
+        Lanes().receive(data_message(size))
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from tincan.errors import NoPath
 from tincan.link.interface import Path
 from tincan.link.lanes import MAX_ADDRESSES, Offer
 from tincan.link.proof import TOKEN, Proof, punch_key
-from tincan.link.punch import MAX_TRIES, MAX_STRANGERS, Patience, Punch, Punching
+from tincan.link.punch import MAX_STRANGERS, MAX_TRIES, Patience, Punch, Punching
 from tincan.link.tcp import Address
 from tincan.link.tls import TlsStream, fresh_certificate
 from tincan.meet.mailbox import Side
@@ -330,7 +330,7 @@ async def test_cancelled_at_any_moment_it_leaves_nothing() -> None:
 
 async def test_nothing_is_asked_of_a_router_or_server_that_was_not_named() -> None:
     async with punches() as made:
-        gathering = asyncio.create_task(made[Side.TAP].gather())
+        gathering = asyncio.create_task(made[Side.TAP].ask_servers())
         await asyncio.wait([gathering], timeout=0.05)
         assert not gathering.done()
         gathering.cancel()

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from types import TracebackType
-from typing import Self
 
-from tincan.apps.chat import ChatSession
-from tincan.apps.conversation import ConversationEvent, Reconnected, Reconnecting
-from tincan.apps.desk import FileDesk
+from tincan.apps.conversation import ConversationEvent, LinkConversation, Reconnected, Reconnecting
 from tincan.errors import AuthenticationFailed, TinCanError
-from tincan.link.dial import Connected
-from tincan.link.interface import ChannelClosed, LinkStatus, Path
+from tincan.link.dial import Connected, Settings, Tell
+from tincan.link.interface import Link, LinkStatus, Path
 from tincan.link.memory import MemoryLink
 from tincan.meet.events import PeerFound, PlaceReady, Waiting
 from tincan.meet.mailbox import Side
@@ -32,11 +30,11 @@ class Exchange:
         self.failure: TinCanError | None = None
         """What the next conversation ends with instead of a string."""
 
-    def make(self, request: Request) -> MemoryConversation:
+    def make(self, request: Request, takes_files: bool = True) -> MemoryConversation:
         """Be the `MakeConversation` of an app."""
         self.requests.append(request)
         phrase = parse(request.phrase) if request.phrase is not None else parse(PHRASE)
-        made = MemoryConversation(self, request, phrase)
+        made = MemoryConversation(self, request, phrase, takes_files)
         self.all.append(made)
         return made
 
@@ -56,10 +54,13 @@ class Exchange:
                         conversation.tie(AuthenticationFailed("The phrase is wrong. Agree on a new one."))
 
 
-class MemoryConversation:
-    """The `Conversation` interface over a `MemoryLink`."""
+class MemoryConversation(LinkConversation):
+    """The conversation of tin-can's own protocol, files included, over a `MemoryLink`."""
 
-    def __init__(self, exchange: Exchange, request: Request, phrase: Phrase) -> None:
+    def __init__(self, exchange: Exchange, request: Request, phrase: Phrase, takes_files: bool = True) -> None:
+        # Relayed only: streams stay on channels, and no socket is opened.
+        settings = Settings(relay_only=True) if takes_files else None
+        super().__init__(self._meet, name=request.name, side=request.side, settings=settings)
         self.side = request.side
         self.phrase = phrase
         self.waits = False
@@ -67,8 +68,6 @@ class MemoryConversation:
         self.link: MemoryLink | None = None
         self.asides: asyncio.Queue[ConversationEvent] = asyncio.Queue()
         self._exchange = exchange
-        self._name = request.name
-        self._chat: ChatSession | None = None
         self._tied: asyncio.Future[MemoryLink] = asyncio.get_running_loop().create_future()
 
     def tie(self, outcome: MemoryLink | TinCanError) -> None:
@@ -79,49 +78,26 @@ class MemoryConversation:
         else:
             self._tied.set_result(outcome)
 
-    async def __aenter__(self) -> Self:
-        return self
-
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.waits = False
         self.ended = True
-        if self._chat is not None:
-            await self._chat.__aexit__(kind, error, trace)
+        await super().__aexit__(kind, error, trace)
 
-    async def events(self) -> AsyncIterator[ConversationEvent]:
-        yield Waiting("0123456789ab", self.phrase)
-        yield PlaceReady("lan")
+    @contextlib.asynccontextmanager
+    async def _meet(self, tell: Tell) -> AsyncIterator[Link]:
+        tell(Waiting("0123456789ab", self.phrase))
+        tell(PlaceReady("lan"))
         self.waits = True
         self._exchange.came(self)
         self.link = await self._tied
-        yield PeerFound("lan")
-        self._chat = await ChatSession(self.link, name=self._name).__aenter__()
-        yield Connected(self.link.status.path.value, "lan")
-        async for event in self._chat.events():
-            yield event
-
-    @property
-    def status(self) -> LinkStatus | None:
-        return self.link.status if self.link is not None else None
-
-    async def send(self, text: str, action: bool = False) -> int:
-        if self._chat is None:
-            raise ChannelClosed("not connected")
-        return await self._chat.send(text, action)
-
-    async def typing(self, active: bool) -> None:
-        if self._chat is not None:
-            await self._chat.typing(active)
-
-    @property
-    def files(self) -> FileDesk | None:
-        return None
-
-    async def goodbye(self, deadline: float) -> None:
-        if self._chat is not None:
-            await self._chat.goodbye(deadline)
+        tell(PeerFound("lan"))
+        tell(Connected(self.link.status.path.value, "lan"))
+        try:
+            yield self.link
+        finally:
+            await self.link.close()
 
 
 class MendingConversation(MemoryConversation):

@@ -151,3 +151,23 @@ async def test_reconnecting() -> None:
         controller.note("The path went silent; looking for another one ...")
         await ada.sees("reconnecting ...")
         await compare(ada, "reconnecting")
+
+
+@pytest.mark.parametrize(("name", "size"), [("offer", (80, 24)), ("offer-small", (60, 20))])
+async def test_offer(name: str, size: tuple[int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    holidays = tmp_path / "holidays"
+    holidays.mkdir()
+    for number in range(3):
+        (holidays / f"beach-{number}.jpg").write_bytes(bytes(1_400_000))
+    async with answered(size=size) as (ada, bob):
+        monkeypatch.chdir("/")
+        files = bob.conversation.files
+        assert files is not None
+        files.send(str(holidays))
+        await ada.sees("They would be put into /")
+        await ada.until(lambda: not ada.app.screen.query_one("#answers").disabled)
+        await compare(ada, name)
+        if name == "offer":
+            await ada.press("n")
+            await ada.sees("you declined it.")
+            await compare(ada, "declined")

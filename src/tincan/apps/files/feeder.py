@@ -168,7 +168,7 @@ class Feeder:
 
     def _piece(self, digest: Hasher, wanted: int) -> Generator[None, None, int]:
         """Read the next bytes straight into the buffer, behind a header; return how many."""
-        while self._handle == 0 and not _readable():
+        while self._handle == 0 and not _readable(0 if self._used else PATIENCE):
             yield  # what is there goes out, and the loop can stop this
         room = len(self._view) - self._used - HEADER.size
         if room < min(wanted, MAX_DATA // 2) + ROOM_FOR_FRAMES:
@@ -225,9 +225,9 @@ class Feeder:
             self._results.append((ended, problem))
 
 
-def _readable() -> bool:
+def _readable(seconds: float) -> bool:
     """Whether standard input has something, or its end; on Windows one can only go and see."""
-    return os.name == "nt" or bool(select.select([0], [], [], PATIENCE)[0])
+    return os.name == "nt" or bool(select.select([0], [], [], seconds)[0])
 
 
 def _differs(before: os.stat_result, after: os.stat_result) -> bool:

@@ -13,6 +13,7 @@ folder, so few are opened twice.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 from collections import OrderedDict
@@ -30,6 +31,10 @@ _FILE_FLAGS = (
     | getattr(os, "O_NONBLOCK", 0)
     | getattr(os, "O_CLOEXEC", 0)
 )
+
+
+_NO_LINKS = frozenset({errno.EPERM, errno.EACCES, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK})
+"""How file systems say that they have no hard links."""
 
 
 class Folder:
@@ -68,14 +73,22 @@ class Folder:
         elif not self._link(source, target):
             # No hard links here (FAT, some network shares): claim the name, then take its place.
             os.close(self.open(final, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
-            os.replace(source, target, src_dir_fd=self.handle, dst_dir_fd=self.handle)
+            try:
+                os.replace(source, target, src_dir_fd=self.handle, dst_dir_fd=self.handle)
+            except BaseException:
+                self.remove(final)
+                raise
 
     def _link(self, source: str, target: str) -> bool:
         try:
             os.link(source, target, src_dir_fd=self.handle, dst_dir_fd=self.handle, follow_symlinks=False)
         except FileExistsError:
             raise
-        except (OSError, NotImplementedError):
+        except NotImplementedError:
+            return False
+        except OSError as exc:
+            if exc.errno not in _NO_LINKS:
+                raise
             return False
         os.unlink(source, dir_fd=self.handle)
         return True

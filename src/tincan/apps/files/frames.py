@@ -30,6 +30,9 @@ MAX_MANIFEST = 64 * 1024 * 1024
 """Bytes that all ENTRIES frames of an offer may have together."""
 
 MAX_CHECKPOINTS = 64
+MAX_PARTIALS = 256
+"""Partial files that are gone on with in one transfer; one is normal, and each costs both sides up to 64 hashes."""
+
 MAX_BATCH = 8192
 """Files that one VERIFIED tells of."""
 

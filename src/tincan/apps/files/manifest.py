@@ -119,7 +119,10 @@ def describe(manifest: Manifest, safe: Sequence[tuple[str, ...]]) -> Offered:
         files += not entry.folder
         if entry.folder or len(parts) > 1:
             folders.add(top)
-    shown = [TopEntry(name, sizes[name], name in folders) for name in list(sizes)[:MAX_TOP]]
+    shown = [
+        TopEntry(name, sizes[name], name in folders)
+        for name in sorted(sizes, key=lambda name: not name.startswith("."))[:MAX_TOP]
+    ]
     total = manifest.total if manifest.resumable else None
     return Offered(files, len(manifest.entries) - files, total, tuple(shown), len(sizes) - len(shown))
 

@@ -52,6 +52,10 @@ _DEVICES = frozenset(
 _UNSAFE_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
+MAX_FOLDER_TEXT = 64 * 2**20
+"""Characters of all folders' paths together: each level of a deep one is kept."""
+
+
 @dataclass(frozen=True)
 class System:
     """What the receiving side's names are like."""
@@ -93,6 +97,7 @@ class _Places:
         self._files: set[str] = set()
         self._folders: dict[str, str] = {}  # key to the name that the peer gave
         self._declared: set[str] = set()
+        self._room = MAX_FOLDER_TEXT
 
     def add(self, name: str, folder: bool) -> tuple[str, ...]:
         above, slash, last = name.rpartition("/")
@@ -126,6 +131,10 @@ class _Places:
         return parts, key
 
     def _claim(self, key: str, name: str) -> None:
+        if key not in self._folders:
+            self._room -= len(key) + len(name)
+            if self._room < 0:
+                raise ProtocolError("The peer's folders are too many and too deep to be kept in mind; refused.")
         if key in self._files or self._folders.setdefault(key, name) != name:
             raise _twice(name)
 
@@ -167,7 +176,7 @@ def _safe_component(part: str, name: str, windows: bool) -> str:
         raise _refused(name, "it has an empty or climbing component")
     if len(part) > MAX_COMPONENT or (not part.isascii() and len(_encoded(part)) > MAX_COMPONENT):
         raise _refused(name, f"a component is longer than {MAX_COMPONENT} bytes")
-    if _PLAIN.fullmatch(part) is None:
+    if _PLAIN.fullmatch(part) is None or part.endswith(" "):
         if not (part.isascii() and part.isprintable()):
             part = "".join("_" if unicodedata.category(c) in _UNSAFE_CATEGORIES else c for c in part)
         if is_partial_name(part):

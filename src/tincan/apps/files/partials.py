@@ -34,16 +34,22 @@ def create_partial(folder: Folder, name: str) -> tuple[int, bool]:
     except FileExistsError:
         before = open_partial(folder, partial)
         try:
-            if os.fstat(before).st_size:
+            size = os.fstat(before).st_size
+            if os.name == "nt":  # which moves no open file; there are no locks there either
+                before = _close(before)
+            if size:
                 folder.move(partial, aside_name(name, _free_aside(folder, name)))
             else:
                 folder.remove(partial)
         finally:
-            os.close(before)
+            _close(before)
         moved = True
         handle = folder.open(partial, flags)
     try:
         _lock(handle)
+        there = folder.look(partial)
+        if there is None or not os.path.samestat(os.fstat(handle), there):
+            raise LeftOut(_LOCKED)
     except BaseException:
         os.close(handle)
         raise
@@ -72,6 +78,12 @@ def checkpoints(size: int) -> list[int]:
     step = max(STEP, -(-step // STEP) * STEP)
     lengths = list(range(step, size, step))
     return [*lengths, size] if size else []
+
+
+def _close(handle: int) -> int:
+    if handle >= 0:
+        os.close(handle)
+    return -1
 
 
 def _lock(handle: int) -> None:

@@ -155,7 +155,8 @@ class _Transfer:
                     "The sender stopped before everything was there; run the same commands again to go on from there."
                 )
             self._patience.moved()
-            answer, events = await self._worker.run(self._taker.take, data)
+            work = self._worker.run(self._taker.take, data)
+            answer, events = await while_busy(work, lambda: self._write(stream, intake, core.busy()))
             self._report(events)
             if answer:
                 await self._write(stream, intake, answer)
@@ -183,7 +184,7 @@ class _Transfer:
         over = False
         while not over:
             look = self._worker.run(self._taker.look)
-            over, answer, events = await while_busy(look, lambda: stream.write(core.busy()))
+            over, answer, events = await while_busy(look, lambda: self._write(stream, intake, core.busy()))
             self._report(events)
             await self._write(stream, intake, answer or core.busy())
 
@@ -215,7 +216,8 @@ class _Transfer:
             await stream.write(data)
         except StreamBroken:
             while data := bytes(await intake.next()):
-                await self._worker.run(self._taker.take, memoryview(data))
+                _, events = await self._worker.run(self._taker.take, memoryview(data))
+                self._report(events)
             raise
         self._patience.moved()
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from tincan.apps.files.events import FileLeftOut, FilesEvent, NotSent
 from tincan.apps.files.frames import Entry
 from tincan.apps.files.manifest import Manifest, make_manifest
-from tincan.apps.files.names import is_partial_name, safe_parts
+from tincan.apps.files.names import MAX_DEPTH, MAX_NAME, is_partial_name, safe_parts
 from tincan.apps.files.plain import why
 from tincan.errors import ProtocolError, UsageError
 
@@ -121,7 +121,8 @@ def _walk(found: Scanned, name: str, path: str) -> None:
         folders = []
         for child in children:
             below = f"{name}/{child.name}"
-            if not _can_be_sent(child.name):
+            deep = below.count("/") >= MAX_DEPTH or len(below.encode(errors="replace")) > MAX_NAME
+            if deep or not _can_be_sent(child.name):
                 found.left_out.append(FileLeftOut(_printable(below), "its name cannot be sent"))
                 continue
             try:

@@ -40,6 +40,9 @@ MAX_BREAKS = 10
 """Times in a row that a stream may break without anything having moved."""
 
 _WRITE = 64 * 1024
+STEP = 256 * 1024
+"""Bytes written at once: what `tincan.link.tls` encrypts at once."""
+
 _NOT_RESUMABLE = "The string broke, and what comes from standard input cannot be sent again; start over."
 
 
@@ -67,7 +70,7 @@ async def send_files(
             finally:
                 await stream.close()
         except (StreamBroken, ChannelClosed) as exc:
-            if not transfer.manifest.resumable and transfer.moved and not transfer.settled:
+            if not transfer.manifest.resumable and transfer.fed and not transfer.settled:
                 raise IncompleteTransfer(_NOT_RESUMABLE) from exc
             breaks = 0 if transfer.moved > moved else breaks + 1
             try:
@@ -127,6 +130,7 @@ class _Transfer:
     ) -> None:
         self.manifest = manifest
         self.moved = 0
+        self.fed = False
         self._scanned = scanned
         self._tell = tell
         self._executor = executor
@@ -220,7 +224,7 @@ class _Transfer:
         batch = bytearray()
         for frame in self._core.start():
             batch += frame
-            if len(batch) >= BUFFER:
+            if len(batch) >= STEP:
                 await stream.write(batch)
                 self._patience.moved()
                 batch = bytearray()
@@ -241,6 +245,7 @@ class _Transfer:
         self._done = self.manifest.total - sum(max(sizes[job.index].size, 0) for job in jobs)
         buffers = [memoryview(bytearray(BUFFER + BUFFER // 8)) for _ in range(2)]
         filling: asyncio.Task[tuple[int, int, int, list[tuple[int, str]]]] | None = None
+        self.fed = True
         try:
             filling = asyncio.create_task(worker.run(feeder.fill, buffers[0]))
             while True:
@@ -251,9 +256,11 @@ class _Transfer:
                 if not finished:
                     filling = asyncio.create_task(worker.run(feeder.fill, buffers[0]))
                 self.moved += content  # before it is written: some of it will have gone when that breaks
-                if used:
-                    await stream.write(ready[:used])
+                for begin in range(0, used, STEP):  # each step counts as a sign of life, on a slow line too
+                    await stream.write(ready[begin : min(begin + STEP, used)])
                     self._patience.moved()
+                if not used and not finished:
+                    await self._say_busy(stream)
                 self._done += content + skipped
                 self._meter.show(self._done, feeder.name, now=finished)
                 if finished:

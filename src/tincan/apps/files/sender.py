@@ -16,6 +16,7 @@ from types import MappingProxyType
 
 from tincan.apps.files.events import FileDone, FileLeftOut, FilesEvent
 from tincan.apps.files.frames import (
+    MAX_PARTIALS,
     Accept,
     Busy,
     Control,
@@ -56,6 +57,7 @@ class SenderCore:
         self._left_out: dict[int, str] = {}
         self._verified = 0
         self._last_have = -1
+        self._partials = 0
 
     @property
     def state(self) -> Sending:
@@ -153,6 +155,9 @@ class SenderCore:
         lengths = [length for length, _ in have.checkpoints]
         if lengths != sorted(set(lengths)) or lengths[-1] > size or (have.complete and lengths != [size]):
             raise ProtocolError("The receiver claims to have more of a file than there is.")
+        self._partials += not have.complete
+        if self._partials > MAX_PARTIALS:
+            raise ProtocolError("The receiver claims to have parts of more files than it may go on with.")
         self._last_have = have.index
         self._haves[have.index] = have
 

@@ -17,6 +17,7 @@ Everything here blocks, and runs in one worker thread.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 from collections.abc import Callable, Generator, Iterator
@@ -24,21 +25,33 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tincan.apps.files.folders import HANDLES, Folder, Folders
-from tincan.apps.files.frames import MAX_DATA, End, Entry, Have
+from tincan.apps.files.frames import MAX_DATA, MAX_PARTIALS, End, Entry, Have
 from tincan.apps.files.hashing import Hasher, hasher
 from tincan.apps.files.names import aside_name, partial_name
 from tincan.apps.files.partials import MAX_ASIDE, checkpoints, create_partial, open_partial
 from tincan.apps.files.plain import LeftOut, raise_translated, read_into, translated, why
 from tincan.errors import IncompleteTransfer
 
-MAX_PARTIALS = 256
-"""Partial files that are gone on with in one transfer; one is normal, and each keeps up to 64 hashes."""
-
 SLICE = 16 * MAX_DATA
 """Bytes hashed before the loop may say that this side is busy."""
 
 CONFLICT = "another file of that name is there already; --overwrite replaces it"
 _OPEN_MODES = os.chmod in os.supports_fd and os.utime in os.supports_fd
+
+
+_NO_MODES = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
+
+
+@contextlib.contextmanager
+def _as_far_as_it_goes() -> Iterator[None]:
+    """Let modes and times be lost where the file system has none: the content is what was asked for."""
+    try:
+        yield
+    except OverflowError:
+        pass
+    except OSError as exc:
+        if exc.errno not in _NO_MODES:
+            raise
 
 
 @dataclass(frozen=True)
@@ -69,6 +82,7 @@ class Store:
             raise IncompleteTransfer(f"The receiver cannot write to its target folder: {why(exc)}.") from exc
         self._spare = memoryview(bytearray(MAX_DATA))
         self._prefixes: dict[int, dict[int, Hasher]] = {}
+        self._seen: dict[int, tuple[int, ...]] = {}
         self._handle = -1
         self._digest = hasher()
 
@@ -106,8 +120,8 @@ class Store:
             folder = self._folders.at(parts[:-1])
             if offset:
                 self._handle = open_partial(folder, partial_name(parts[-1]))
-                if os.fstat(self._handle).st_size < offset:
-                    raise LeftOut("its partial file has become shorter meanwhile")
+                if _state(self._handle) != self._seen[index]:
+                    raise LeftOut("another receiver has changed its partial file meanwhile; receive it again")
                 os.ftruncate(self._handle, offset)
                 os.lseek(self._handle, offset, os.SEEK_SET)
                 self._digest = self._prefixes[index][offset]
@@ -130,6 +144,7 @@ class Store:
         """Give the file its name if its content is the one; `LeftOut` if not."""
         entry, parts = self._entries[end.index]
         if end.problem:
+            self._forget_if_empty(parts)
             raise LeftOut(end.problem)
         if self._digest.digest() != end.digest:
             raise LeftOut("its content was damaged on the way; receive it again")
@@ -137,13 +152,19 @@ class Store:
         mtime = entry.mtime or None
         try:
             if _OPEN_MODES:
-                os.chmod(self._handle, entry.mode)
-                if mtime is not None:
-                    os.utime(self._handle, ns=(mtime, mtime))
+                with _as_far_as_it_goes():
+                    os.chmod(self._handle, entry.mode | 0o600)  # one that is killed now must still be gone on with
+                    if mtime is not None:
+                        os.utime(self._handle, ns=(mtime, mtime))
+                os.close(os.dup(self._handle))  # some systems say only now that the disk is full; the lock stays
             else:
                 self.let_go()  # Windows renames no open file
-                folder.set_file(partial, entry.mode, mtime)
+                with _as_far_as_it_goes():
+                    folder.set_file(partial, entry.mode, mtime)
             folder.put(partial, parts[-1], overwrite=self._overwrite)
+            if _OPEN_MODES and entry.mode & 0o600 != 0o600:
+                with _as_far_as_it_goes():
+                    os.chmod(self._handle, entry.mode)
             if end.index in self._prefixes:
                 for number in range(1, MAX_ASIDE + 1):
                     folder.remove(aside_name(parts[-1], number))
@@ -152,11 +173,19 @@ class Store:
         except (OSError, OverflowError) as exc:
             raise_translated(exc)
 
+    def _forget_if_empty(self, parts: tuple[str, ...]) -> None:
+        """Remove a partial file that is good for nothing: the sender could not read the file at all."""
+        if self._handle >= 0 and not os.fstat(self._handle).st_size:
+            self.let_go()  # Windows removes no open file
+            with contextlib.suppress(OSError):
+                self._folders.at(parts[:-1]).remove(partial_name(parts[-1]))
+
     def let_go(self) -> None:
         """Close the file; what has come of it stays to go on with."""
-        if self._handle >= 0:
-            os.close(self._handle)
-            self._handle = -1
+        handle, self._handle = self._handle, -1
+        if handle >= 0:
+            with contextlib.suppress(OSError):  # what matters was looked at in `finish`
+                os.close(handle)
 
     def settle(self) -> list[Trouble]:
         """Give the folders their modes and times, the inner ones first; return those that do not take them."""
@@ -167,12 +196,17 @@ class Store:
                 try:
                     with translated():
                         folder = self._folders.at(parts)
-                        if entry.mtime:
-                            folder.set_time(entry.mtime)
-                        folder.set_mode(entry.mode)
+                        with _as_far_as_it_goes():
+                            if entry.mtime:
+                                folder.set_time(entry.mtime)
+                            folder.set_mode(self._folder_mode(entry.mode, folder))
                 except LeftOut as exc:
                     troubles.append(Trouble(index, str(exc)))
         return troubles
+
+    def _folder_mode(self, mode: int, folder: Folder) -> int:
+        """Return the mode for a folder: one that was there before is not opened to anybody, nor shut to us."""
+        return mode if folder.fresh else mode & folder.mode() | 0o700
 
     def close(self) -> None:
         """Close everything."""
@@ -211,11 +245,13 @@ class Store:
     ) -> Generator[None, None, Have | None]:
         handle = open_partial(folder, partial)
         try:
+            seen = _state(handle)
             lengths = checkpoints(min(os.fstat(handle).st_size, entry.size))
             hashes = yield from self._hash(handle, lengths)
         finally:
             os.close(handle)
         self._prefixes[index] = dict(zip(lengths, hashes, strict=False))
+        self._seen[index] = seen
         told = [(length, digest.digest()) for length, digest in self._prefixes[index].items()]
         return Have(index, False, True, told) if told else None
 
@@ -234,3 +270,8 @@ class Store:
                     yield
             found.append(digest.copy())
         return found
+
+
+def _state(handle: int) -> tuple[int, ...]:
+    status = os.fstat(handle)
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from tincan.apps.files.events import Offered, Outcome, Progress
 from tincan.apps.text import visible
+
+MAX_SHOWN: Final = 48
+"""Characters of a name in a sentence; a question shows all of it."""
 
 
 def progress_words(progress: Progress) -> str:
@@ -43,12 +47,38 @@ def summary(outcome: Outcome, sending: bool, where: str) -> str:
     )
 
 
-def ended_words(outcome: Outcome | None, text: str, *, sending: bool) -> str:
+def moving_words(progress: Progress, *, sending: bool, short: bool = False) -> str:
+    """Return how far a transfer within a conversation is; ``short``: one of several on a line."""
+    verb = "Sending" if sending else "Receiving"
+    if not short:
+        return f"{verb}  {progress_words(progress)}"
+    return f"{verb} {progress_words(progress).strip().partition('  ')[0]}"
+
+
+def ended_words(name: str, outcome: Outcome | None, text: str, *, sending: bool) -> str:
     """Return how a transfer within a conversation ended."""
+    what = short_name(name)
     if outcome is None:
-        return f"{'Sending' if sending else 'Receiving'} files: {visible(text)}"
-    missing = f" ({visible(text)})" if text else ""
-    return f"{summary(outcome, sending, 'to the other can' if sending else 'into this folder')}{missing}"
+        return f"{what} was not {'sent' if sending else 'received'}: {visible(text).rstrip('.')}."
+    how = summary(outcome, sending, "to the other can" if sending else "into this folder")
+    return f"{what}: {how.rstrip('.')} ({visible(text)})." if text else f"{what}: {how}"
+
+
+def stopped_words(*, sending: bool, began: bool, accepted: bool) -> str:
+    """Return why a transfer within a conversation stopped. ``began`` False: this side has left."""
+    if not accepted:
+        return "the other can did not take it" if sending else "the offer was taken back"
+    who = "the other can went away" if began else "the conversation ended"
+    again = (
+        "when the same is sent again it goes on from there" if not sending else "the same /send goes on from there"
+    )
+    return f"{who} before everything was there; {again}"
+
+
+def short_name(name: str) -> str:
+    """Return a name for a sentence, safe to show and not longer than a line: its beginning and its end."""
+    shown = visible(name) or "It"
+    return shown if len(shown) <= MAX_SHOWN else f"{shown[: MAX_SHOWN - 16]} ... {shown[-11:]}"
 
 
 def counted(files: int, folders: int) -> str:

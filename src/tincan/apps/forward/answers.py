@@ -43,6 +43,8 @@ class Answers:
         self._allow = allow
         self._allow_listen = allow_listen
         self._lent: dict[Listen, Door] = {}
+        self._opening = 0
+        self._pending: set[Listen] = set()
 
     async def answer(self, session: Session, id: int, request: Request) -> None:
         """See `tincan.apps.forward.session.Answer`."""
@@ -100,16 +102,24 @@ class Answers:
             return
         door = self._lent.get(request)  # after a break the peer finds its doors as they were
         if door is None:
-            if len(self._lent) >= MAX_LENT:
+            if len(self._lent) + self._opening >= MAX_LENT or request in self._pending:
                 session.refuse(id, f"The other can listens in {MAX_LENT} places for you already.")
                 return
             door = Door(at, read_target(request.target), request.transport, self._hall)
+            self._opening += 1
+            self._pending.add(request)
             try:
                 await door.open()
+            except asyncio.CancelledError:
+                door.close()
+                raise
             except TinCanError as exc:
                 session.refuse(id, f"The other can cannot listen for you. It says: {exc}")
                 self._ledger.tell(NotForwarded(str(at), str(exc)))
                 return
+            finally:
+                self._opening -= 1
+                self._pending.discard(request)
             self._lent[request] = door
             self._ledger.tell(Listening(f"{at} for the other can", str(door.address), there=False))
         session.accept(id, _Loan(self, session, request), str(door.address), carries_data=False)

@@ -94,6 +94,8 @@ class Session:
         while data := await self._stream.read(READ):
             self._mux.receive(data)
             self._dispatch()
+            if self._mux.has_data_to_send:  # what the multiplexer answers by itself too
+                self._bell.set()
 
     async def _write(self) -> None:
         while True:

@@ -16,9 +16,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import enum
-import os
 import socket
-import struct
 from typing import Final
 
 from tincan.apps.copying import copy_in, copy_out
@@ -26,13 +24,14 @@ from tincan.apps.ends import Sink, Source
 from tincan.apps.tete.security import Connection, Peer
 from tincan.errors import IncompleteTransfer
 from tincan.link.interface import StreamBroken
+from tincan.link.tcp import NO_LINGER
 from tincan.tasks import plain_errors, settle
 
 FAREWELL: Final = 2.0
 """Seconds for what is on its way, and for the peer's farewell, when the user wants to leave."""
 
 _SCRAP: Final = 4096
-_NO_LINGER: Final = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
+_NOT_SENT: Final = "The peer left before everything was sent; start both ends again."
 
 
 class End(enum.Enum):
@@ -90,7 +89,7 @@ async def hang_up(connection: Connection, *, orderly: bool) -> None:
     """
     if not orderly:
         with contextlib.suppress(OSError):
-            connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+            connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)
     connection.sock.close()
     await connection.stream.close()
 
@@ -101,9 +100,16 @@ class _Ending:
     def __init__(self, source: Source) -> None:
         self.passed_on = asyncio.Event()
         """The last of it has been written."""
+        self.cut_off = False
+        """The peer took no more before everything was written."""
         self._source = source
         self._ended = False
         self._reading: asyncio.Task[object] | None = None
+
+    @property
+    def waiting(self) -> bool:
+        """Whether it is waited for, and nothing is being written."""
+        return self._reading is not None
 
     def end(self) -> None:
         self._ended = True
@@ -140,8 +146,13 @@ async def _carry(connection: Connection, source: _Ending, sink: Sink) -> End:
             leaving = group.create_task(_gone(connection.sock))
             await asyncio.wait([sending, leaving], return_when=asyncio.FIRST_COMPLETED)
             if not sending.done():
+                writing = not source.waiting
                 sending.cancel()
+                if writing:
+                    raise IncompleteTransfer(_NOT_SENT)
                 return End.THERE
+            if source.cut_off:
+                raise IncompleteTransfer(_NOT_SENT)
             # Whoever ended the second direction has closed the connection.
             with contextlib.suppress(OSError):  # a peer that is gone is found out below
                 connection.sock.shutdown(socket.SHUT_WR)
@@ -159,6 +170,7 @@ async def _send(connection: Connection, source: _Ending) -> None:
         # A peer that does not read any more has left, or is gone: whoever reads here finds out which.
         if not isinstance(exc.__cause__, ConnectionError):
             raise
+        source.cut_off = connection.peer is not Peer.TETE
     finally:
         source.passed_on.set()
 

@@ -19,6 +19,7 @@ import contextlib
 import errno
 import ipaddress
 import logging
+import os
 import socket
 import ssl
 from typing import Any, Final
@@ -55,6 +56,10 @@ async def open_connection(
     Raises `NoPath` when none came about, `DeviceMissing` when the local port cannot be used.
     """
     try:
+        with socket.socket(socket.AF_INET) as probe:  # two runs may share a port for listening and connecting
+            if os.name != "nt":
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("0.0.0.0", settings.lport))  # noqa: S104 - as the port itself
         port = Port(settings.lport)
     except OSError as exc:
         raise DeviceMissing(
@@ -201,7 +206,8 @@ def keep_alive(sock: socket.socket, seconds: int) -> None:
         # Keepalive does not count while something unacknowledged is on its way (RFC 5482).
         (socket.IPPROTO_TCP, "TCP_USER_TIMEOUT", 4 * seconds * 1000),
     ]
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    with contextlib.suppress(OSError):  # macOS refuses it on a connection that is reset already
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for level, name, value in options:
         if hasattr(socket, name):
             with contextlib.suppress(OSError):

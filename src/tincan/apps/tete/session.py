@@ -63,10 +63,16 @@ async def _open(
 ) -> tuple[Connection, StringKeys | None]:
     """Open the connection, and meanwhile work out what the phrase gives (Argon2id, in a thread)."""
     security = await asyncio.to_thread(Security, client=settings.client, proves=phrase is not None)
-    with plain_errors():
-        async with asyncio.TaskGroup() as group:
-            deriving = group.create_task(asyncio.to_thread(derive, phrase)) if phrase is not None else None
-            opening = group.create_task(open_connection(settings, security, tries=tries, pause=pause))
+    opening = None
+    try:
+        with plain_errors():
+            async with asyncio.TaskGroup() as group:
+                deriving = group.create_task(asyncio.to_thread(derive, phrase)) if phrase is not None else None
+                opening = group.create_task(open_connection(settings, security, tries=tries, pause=pause))
+    except BaseException:
+        if opening is not None and opening.done() and not opening.cancelled() and opening.exception() is None:
+            await hang_up(opening.result(), orderly=False)
+        raise
     return opening.result(), deriving.result() if deriving is not None else None
 
 

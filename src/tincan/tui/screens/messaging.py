@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.events import Key
 from textual.screen import Screen
+from textual.timer import Timer
 from textual.widgets import Footer, TextArea
 
 from tincan.tui.controller import Controller
@@ -16,6 +17,9 @@ from tincan.tui.screens.offer import OfferScreen
 from tincan.tui.talk import Phase
 from tincan.tui.widgets.chat import Composer, Hint, TopLine
 from tincan.tui.widgets.history import History
+
+QUIET: Final = 0.5
+"""Seconds without a key, and with nothing written, before a question comes up."""
 
 
 class MessagingScreen(Screen[None]):
@@ -38,6 +42,8 @@ class MessagingScreen(Screen[None]):
         super().__init__()
         self._controller = controller
         self._asked: int | None = None
+        self._asking: Timer | None = None
+        self._answering = False  # the question before this one has just been answered
 
     def compose(self) -> ComposeResult:
         """See Textual."""
@@ -63,6 +69,10 @@ class MessagingScreen(Screen[None]):
         self._controller.seen()
         self._show()
 
+    def on_screen_resume(self) -> None:
+        """What lay above this screen is gone: the next question may come."""
+        self._show_offer()
+
     def on_composer_sent(self, event: Composer.Sent) -> None:
         """Forward what the user wrote."""
         event.stop()
@@ -73,6 +83,7 @@ class MessagingScreen(Screen[None]):
         """Forward that something is being written."""
         event.stop()
         self._controller.typed(event.text_area.text)
+        self._ask_later()
 
     def on_history_copied(self, event: History.Copied) -> None:
         """Forward to the clipboard."""
@@ -147,19 +158,58 @@ class MessagingScreen(Screen[None]):
     def _show_hint(self) -> None:
         self.query_one(Hint).show(self._controller.talk, self.query_one(History).unread)
 
+    # -- the question about files -----------------------------------------------------
+
     def _show_offer(self) -> None:
         """Ask about the oldest offer; one that was withdrawn is not asked about any more."""
         offers = self._controller.talk.offers
         shown = self.app.screen
-        if isinstance(shown, OfferScreen) and shown.number not in offers:
-            shown.dismiss(None)
-        elif shown is self and offers and self._asked is None:
-            number, text = next(iter(offers.items()))
-            self._asked = number
-            self.app.push_screen(OfferScreen(number, text, self._controller.folder), self._answered)
+        if isinstance(shown, OfferScreen):
+            shown.check()
+        elif offers and shown is self and self._asked is None:
+            if self._answering:
+                self._ask()
+            elif self._asking is None:
+                self._asking = self.set_timer(QUIET, self._ask)
+        elif not offers:
+            self._answering = False
 
-    def _answered(self, accepted: bool | None) -> None:
-        number, self._asked = self._asked, None
-        if accepted is not None and number is not None:
-            self._controller.answer_files(number, accepted)
+    def _ask_later(self) -> None:
+        """Somebody writes: no question in the middle of it."""
+        self._answering = False
+        if self._asking is not None:
+            self._asking.stop()
+            self._asking = None
         self._show_offer()
+
+    def _ask(self) -> None:
+        self._asking = None
+        talk = self._controller.talk
+        talking = talk.phase in (Phase.TALKING, Phase.RECONNECTING)
+        if talk.offers and talking and self.app.screen is self and not self.query_one(Composer).text:
+            self._asked, text = next(iter(talk.offers.items()))
+            question = OfferScreen(
+                self._asked,
+                text,
+                self._controller.folder,
+                still_open=lambda number: number in talk.offers,
+                typed=None if self._answering else self._typed,
+                done=self._answered,
+            )
+            self.app.push_screen(question)
+
+    def _typed(self, event: Key) -> None:
+        """A key that was meant for the message when the question came up."""
+        composer = self.query_one(Composer)
+        if event.key == "enter":
+            composer.action_send()
+        elif event.is_printable and event.character:
+            composer.insert(event.character)
+
+    def _answered(self, number: int, accepted: bool | None) -> None:
+        self._asked = None
+        self._answering = accepted is not None
+        if accepted is not None:
+            if number in self._controller.talk.offers:
+                self._controller.answer_files(number, accepted)
+            self._ask()

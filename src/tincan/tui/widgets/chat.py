@@ -49,18 +49,29 @@ class Hint(Plain):
     """One line above the composer: who is typing, what is below, what can be done."""
 
     def show(self, talk: Talk, unread: int) -> None:
-        """Show the one thing that matters most."""
+        """Show what matters most, and beside it what moves."""
         if unread:
-            text = f"\u2193 {unread} new below; Ctrl+End goes there"
+            first = f"\u2193 {unread} new below; Ctrl+End goes there"
         elif talk.phase is Phase.OVER:
-            text = "The history stays until you leave: Esc"
-        elif talk.transfers:
-            text = "; ".join(talk.transfers.values())
+            first = "The history stays until you leave: Esc"
         elif talk.typing:
-            text = f"{talk.peer} is typing ..."
+            first = f"{talk.peer} is typing ..."
+        elif talk.offers:
+            first = f"{talk.peer} offers files: /accept or /decline"
         else:
-            text = ""
-        self.put(text)
+            first = ""
+        self.put("   ".join(filter(None, [first, _moving(talk)])))
+
+
+def _moving(talk: Talk) -> str:
+    if not talk.transfers:
+        return ""
+    from tincan.apps.files.words import moving_words  # there are files only now
+
+    several = len(talk.transfers) > 1
+    return ", ".join(
+        moving_words(moved.progress, sending=moved.sending, short=several) for moved in talk.transfers.values()
+    )
 
 
 class Composer(TextArea):
