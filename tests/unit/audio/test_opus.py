@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tincan.audio import opus
+from tincan.audio import Playout, opus
 from tincan.audio.opus import Decoder, Encoder, OpusError, Settings
 from tincan.audio.pcm import FRAME, LONGEST, RATE, Pcm, loudness, silence
 from tincan.errors import DeviceMissing
@@ -108,6 +108,19 @@ def test_any_length_of_opus_can_be_made_up(samples: int) -> None:
     decoder = Decoder()
     decoder.decode(encoded(Settings())[0])
     assert len(decoder.conceal(samples)) == samples
+
+
+def test_it_is_what_a_playout_decodes_with() -> None:
+    """Every tenth packet is lost, and one is rubbish; the voice goes on."""
+    playout = Playout(Decoder(), random.Random(1))
+    heard = []
+    for n, payload in enumerate(encoded(Settings(expected_loss=0.1))):
+        if n % 10 != 7:
+            playout.receive(n, n * FRAME, b"\xff\xff" if n == 33 else payload, now=n * 0.02)
+        heard += [playout.pull(now=n * 0.02), playout.pull(now=n * 0.02 + 0.01)]
+    assert all(loudness(piece) > 0 for piece in heard[20:])
+    assert playout.statistics().fec >= 3
+    assert playout.statistics().rejected == 1
 
 
 # -- what is wrong -----------------------------------------------------------------

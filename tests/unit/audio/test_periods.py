@@ -30,9 +30,9 @@ def test_everything_comes_back_in_order_at_most_one_period_late(lengths: list[in
         assert len(back) == length
         said += length
         played += back
-    delay = next((n for n, value in enumerate(played) if value), len(played))
-    assert delay <= TICK
-    assert played[delay:] == numbered(0, len(played) - delay)
+    came = array("h", filter(None, played))
+    assert len(played) - len(came) <= TICK
+    assert came == numbered(0, len(came))
     assert set(seen) <= {TICK}
     assert periods.count == len(lengths)
 
