@@ -19,6 +19,8 @@ import stat
 from collections import OrderedDict
 from pathlib import Path
 
+from tincan.apps.files.names import PARTIAL
+
 MAX_HANDLES = 64
 """Folders kept open; systems allow 256 files at least."""
 
@@ -35,6 +37,10 @@ _FILE_FLAGS = (
 
 _NO_LINKS = frozenset({errno.EPERM, errno.EACCES, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK})
 """How file systems say that they have no hard links."""
+
+
+UNFINISHED = f".{PARTIAL}"
+"""A file in each folder that we made, until the folder has its mode: so that a later run knows it for ours."""
 
 
 class Folder:
@@ -170,6 +176,8 @@ class Folders:
         self._root = Folder(handle, path)
         self._open: OrderedDict[tuple[str, ...], Folder] = OrderedDict()
         self._fresh: set[tuple[str, ...]] = set()
+        self._ours: set[tuple[str, ...]] = set()
+        self._before: dict[tuple[str, ...], int] = {}
 
     def at(self, parts: tuple[str, ...]) -> Folder:
         """Return a folder, made if it is not there. It stays open for the next few dozen calls at least."""
@@ -180,16 +188,52 @@ class Folders:
             self._open.move_to_end(parts)
             return folder
         above = self.at(parts[:-1])
-        if above.make(parts[-1]):
+        made = above.make(parts[-1])
+        if made:
             self._fresh.add(parts)
         folder = above.enter(parts[-1], fresh=parts in self._fresh)
-        if not folder.fresh and folder.mode() & 0o700 != 0o700:
-            with contextlib.suppress(PermissionError):  # not ours: what cannot be done will say so
-                folder.set_mode(folder.mode() | 0o700)  # an earlier run finished it read-only
+        if made:
+            self._ours.add(parts)
+            os.close(folder.open(UNFINISHED, os.O_WRONLY | os.O_CREAT))
+        elif parts not in self._ours and parts not in self._before:
+            self._know(parts, folder)
         self._open[parts] = folder
         while len(self._open) > MAX_HANDLES:
             self._open.popitem(last=False)[1].close()
         return folder
+
+    def _know(self, parts: tuple[str, ...], folder: Folder) -> None:
+        """Take note of a folder that was there before: an earlier run's, which was not finished, or the user's."""
+        mark = folder.look(UNFINISHED)
+        if mark is not None and stat.S_ISREG(mark.st_mode):
+            self._ours.add(parts)
+            return
+        self._before[parts] = folder.mode()
+        if self._before[parts] & 0o700 != 0o700:
+            with contextlib.suppress(PermissionError):  # not ours: what cannot be done will say so
+                folder.set_mode(self._before[parts] | 0o700)  # an earlier run finished it read-only
+
+    def settle(self, parts: tuple[str, ...], mode: int, mtime: int | None) -> None:
+        """Give a folder its time and its mode.
+
+        One that the user had before is opened to nobody and shut to nobody's owner by a peer's word.
+        """
+        folder = self.at(parts)
+        ours = parts in self._ours
+        if ours:
+            folder.remove(UNFINISHED)
+            self._ours.discard(parts)
+        if mtime is not None:
+            folder.set_time(mtime)
+        before = self._before.setdefault(parts, mode | 0o700)
+        folder.set_mode(mode if ours else mode & before | before & 0o700)
+
+    def unmark(self) -> None:
+        """Finish the folders that the offer did not name by themselves."""
+        for parts in list(self._ours):
+            with contextlib.suppress(OSError):
+                self.at(parts).remove(UNFINISHED)
+        self._ours.clear()
 
     def close(self) -> None:
         """Close all."""

@@ -194,19 +194,12 @@ class Store:
             entry, parts = self._entries[index]
             if entry.folder:
                 try:
-                    with translated():
-                        folder = self._folders.at(parts)
-                        with _as_far_as_it_goes():
-                            if entry.mtime:
-                                folder.set_time(entry.mtime)
-                            folder.set_mode(self._folder_mode(entry.mode, folder))
+                    with translated(), _as_far_as_it_goes():
+                        self._folders.settle(parts, entry.mode, entry.mtime or None)
                 except LeftOut as exc:
                     troubles.append(Trouble(index, str(exc)))
+        self._folders.unmark()
         return troubles
-
-    def _folder_mode(self, mode: int, folder: Folder) -> int:
-        """Return the mode for a folder: one that was there before is not opened to anybody, nor shut to us."""
-        return mode if folder.fresh else mode & folder.mode() | 0o700
 
     def close(self) -> None:
         """Close everything."""

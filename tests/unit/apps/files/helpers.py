@@ -190,9 +190,9 @@ def tree(root: Path, files: dict[str, bytes], folders: Sequence[str] = ()) -> Pa
 
 
 def contents(root: Path) -> dict[str, bytes]:
-    """Every file below a folder, with its content; folders have a slash."""
+    """Every file below a folder, with its content; folders have a slash. Marks of unfinished folders are left out."""
     found = {}
-    for path in sorted(root.rglob("*")):
+    for path in sorted(path for path in root.rglob("*") if path.name != UNFINISHED):
         name = str(path.relative_to(root))
         found[name + "/" if path.is_dir() else name] = b"" if path.is_dir() else path.read_bytes()
     return found

@@ -14,7 +14,7 @@ import pytest
 
 import tincan
 from tincan.apps.files import FileLeftOut, named, receive_over, send_over
-from tincan.apps.files.folders import HANDLES
+from tincan.apps.files.folders import HANDLES, UNFINISHED
 from tincan.apps.files.frames import End, Entry, Have
 from tincan.apps.files.hashing import digest_of
 from tincan.apps.files.names import aside_name, partial_name
@@ -376,3 +376,37 @@ async def test_thousands_of_empty_files(tmp_path: Path) -> None:
     result = await transfer([source], tmp_path / "to")
     sent, received = result.outcomes()
     assert (sent.files, received.files, received.folders) == (2000, 2000, 101)
+
+
+def folder(name: str, mode: int) -> tuple[Entry, tuple[str, ...]]:
+    return Entry(name, 0, mode, 1_000_000_000, True), tuple(name.split("/"))
+
+
+def test_a_folder_that_an_earlier_run_made_gets_its_mode_and_loses_its_mark(tmp_path: Path) -> None:
+    offer = [folder("d", 0o755), entry("d/x", b"one")]
+    killed = Store(tmp_path, offer, overwrite=False)
+    assert survey(killed) == []
+    killed.close()
+    assert (tmp_path / "d" / UNFINISHED).exists()
+    store = Store(tmp_path, offer, overwrite=False)
+    assert survey(store) == []
+    put(store, 1, b"one")
+    assert store.settle() == []
+    store.close()
+    assert os.listdir(tmp_path / "d") == ["x"]
+    assert stat.S_IMODE((tmp_path / "d").stat().st_mode) == 0o755
+
+
+@pytest.mark.parametrize(
+    ("before", "offered", "after"), [(0o700, 0o777, 0o700), (0o755, 0o700, 0o700), (0o755, 0o000, 0o700)]
+)
+def test_a_peer_opens_no_folder_that_was_there_before_and_shuts_none(
+    tmp_path: Path, before: int, offered: int, after: int
+) -> None:
+    (tmp_path / ".ssh").mkdir()
+    (tmp_path / ".ssh").chmod(before)
+    store = Store(tmp_path, [folder(".ssh", offered)], overwrite=True)
+    assert survey(store) == []
+    assert store.settle() == []
+    store.close()
+    assert stat.S_IMODE((tmp_path / ".ssh").stat().st_mode) == after
