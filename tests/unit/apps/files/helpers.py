@@ -21,6 +21,7 @@ from tincan.apps.files import (
     send_files,
     send_over,
 )
+from tincan.apps.files.folders import UNFINISHED
 from tincan.errors import PeerRefused
 from tincan.link.interface import ChannelClosed
 from tincan.link.memory import MemoryStream
