@@ -146,6 +146,15 @@ def write_random(path: Path, size: int) -> None:
             size -= file.write(os.urandom(min(size, 1 << 20)))
 
 
+def warm(workspace: Path, size: int) -> None:
+    """Use the memory once: what a virtual machine has never used, its host gives it slowly, at the first touch."""
+    path = workspace / "warm"
+    with path.open("wb") as file:
+        for _ in range(0, size, 1 << 20):
+            file.write(bytes(1 << 20))
+    path.unlink()
+
+
 def payloads(workspace: Path, chosen: Sequence[str], size: int, files: int, runs: int | None) -> list[Payload]:
     """Make the files that are to be sent."""
     small, large, folder = (workspace / name for name in ("small.bin", "large.bin", "folder"))
@@ -211,6 +220,7 @@ def run(options: argparse.Namespace, workspace: Path) -> Stage:
         asked = names.intersection(options.only) or names
         programs = [maker(server, workspace) for maker in makers if getattr(maker, "name", "") in asked]
         chosen = figures.wanted(["small", "large", "folder"], kinds)
+        warm(workspace, 3 * options.size if "large" in chosen else options.files * FOLDER_FILE)
         for payload in payloads(workspace, chosen, options.size, options.files, options.runs):
             print(f"{title(payload)}, median of {payload.runs}:", flush=True)
             if payload.name == "small":
