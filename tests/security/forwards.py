@@ -132,6 +132,7 @@ async def against(
             odd = side is Side.ATTACH
             channel = await (link.open_channel(PREFIX + "forward") if odd else link.accept_channel())
             stream = LinkStream(channel, link, side, Punching(port_mapping=False))
+            stream.start_punching()
             try:
                 yield Mallory(stream, odd=odd), victim
             finally:

@@ -39,7 +39,9 @@ class Mallory:
     ) -> LinkStream:
         """Use the channel as a good end would; ``meet`` sees the victim's offer before this end does."""
         channel = self.channel if meet is None else _Watched(self.channel, meet)
-        return LinkStream(channel, self.link, self.side, settings)
+        stream = LinkStream(channel, self.link, self.side, settings)
+        stream.start_punching()
+        return stream
 
     async def offer(self) -> Offer:
         """Return what the victim offers."""

@@ -217,6 +217,7 @@ async def against(command: str, *arguments: str, json: bool = True) -> AsyncIter
             label = PREFIX + "files"
             channel = await (link.accept_channel() if sends else link.open_channel(label))
             stream = LinkStream(channel, link, side, Punching(port_mapping=False))
+            stream.start_punching()
             try:
                 yield Mallory(stream), victim
             finally:
