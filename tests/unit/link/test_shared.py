@@ -21,7 +21,11 @@ def shared(address: str) -> Iterator[tuple[socket.socket, socket.socket, socket.
         first = first_socket(address)
     except OSError:
         pytest.skip(f"no {address} here")
-    with first, second_socket(*first.getsockname()[:2]) as second, socket.socket(first.family, socket.SOCK_DGRAM) as s:
+    with (
+        first,
+        second_socket(*first.getsockname()[:2]) as second,
+        socket.socket(first.family, socket.SOCK_DGRAM) as s,
+    ):
         first.settimeout(5)
         second.settimeout(5)
         s.connect(first.getsockname()[:2])
