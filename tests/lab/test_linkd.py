@@ -17,7 +17,7 @@ import pytest
 from lab.cans import TIN_CAN, settings
 from lab.modules import WITHIN, Linkd, Transfer, controllers, tie, tie_again
 from lab.netlab import Lab, TurnServer
-from tincan.errors import DeviceMissing
+from tincan.errors import UsageError
 from tincan.vpn.module.client import spawn
 from tincan.vpn.module.events import LinkChanged, MessageCame, NetworkChanged, PacketUnrouted
 from tincan.vpn.module.interface import ModuleError
@@ -71,7 +71,7 @@ async def test_across_two_nats(lab: Lab) -> None:
         assert state.statistics is not None
         assert state.statistics.packets_out >= 3
         assert state.statistics.packets_in >= 3
-        assert (state.path, state.rtt is not None and state.rtt < 5) == ("direct-udp", True)
+        assert state.path == "direct-udp"
 
         # The controllers talk over the link, and packets to nobody are told.
         await bob.module.send_message(bob.link, b"hello")
@@ -164,7 +164,7 @@ async def test_a_module_ends_with_its_owner(lab: Lab) -> None:
             tap = (await module.identity()).tap
             assert os.path.exists(f"/sys/class/net/{tap}")
         assert not os.path.exists(f"/sys/class/net/{tap}")
-        with pytest.raises(DeviceMissing):
+        with pytest.raises(UsageError, match="name"):
             async with spawn(tap="this-name-is-too-long"):
                 pass
 
