@@ -82,6 +82,7 @@ class Links:
 
     def __init__(self, plane: DataPlane, group: asyncio.TaskGroup, tell: Callable[[Event], None]) -> None:
         self._plane = plane
+        """Only `use` changes it."""
         self._group = group
         self._tell = tell
         self._links: dict[int, Link] = {}
@@ -92,6 +93,11 @@ class Links:
         self._leaving: set[asyncio.Task[None]] = set()
         self.on_used: Callable[[], object] = lambda: None
         """Called when another strand is in use: `used` has changed."""
+
+    async def use(self, plane: DataPlane) -> None:
+        """Go over to another data plane; without links, what was left of earlier ones is waited for."""
+        await self.close()
+        self._plane = plane
 
     def __len__(self) -> int:
         return len(self._links)
