@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import dataclasses
 import ipaddress
-import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -35,7 +34,8 @@ from tincan.vpn.module.interface import (
     Module,
     ModuleError,
 )
-from tincan.vpn.module.links import Link, Links
+from tincan.vpn.module.link import Link
+from tincan.vpn.module.links import Links
 from tincan.vpn.module.listeners import Listeners
 from tincan.vpn.module.methods import (
     MAX_PEERS,
@@ -63,8 +63,6 @@ from tincan.vpn.module.methods import (
 from tincan.vpn.module.strand import Wanted
 from tincan.vpn.path import plane
 from tincan.vpn.path.plane import DataPlane, PlaneSettings
-
-logger = logging.getLogger(__name__)
 
 MAX_LINKS: Final = 1024
 
