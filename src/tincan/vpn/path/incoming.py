@@ -117,25 +117,20 @@ class Incoming:
         if number != self._last:
             self._coalescer.cut()
             self._last = number
-        opened, same = link.opener.open, self._coalescer.same
-        count = total = 0
-        for at in range(0, len(data), size):
-            datagram = data[at : at + size]
-            packet = opened(datagram, now)
-            if packet is None:
-                continue
-            count += 1
-            kind = datagram[0]
-            if same(packet, kind == wire.PARTIAL):
-                total += len(packet)
-            elif kind in (wire.WHOLE, wire.PARTIAL):
-                total += len(packet)
-                self._packet(link, packet, kind == wire.PARTIAL, now)
-            elif kind == wire.CONTROL:
-                self._control(number, packet)
-        link.packets += count
-        link.octets += total
+        opened, same = link.opener.open_all(data, size, now), self._coalescer.same
+        count, at = len(opened), 0
+        while at < count:
+            at += same(opened, at)
+            if at < count:
+                kind, packet = opened[at]
+                at += 1
+                if kind in (wire.WHOLE, wire.PARTIAL):
+                    self._packet(link, packet, kind == wire.PARTIAL, now)
+                elif kind == wire.CONTROL:
+                    self._control(number, packet)
         if count:
+            link.packets += count
+            link.octets += sum([len(packet) for _, packet in opened])
             self._heard(link, now)
         elif link.opener.spent:
             self.words.append(Exhausted(number))

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from tincan.vpn.path import control, wire
 from tincan.vpn.path.coalesce import Write
@@ -42,16 +43,15 @@ from tincan.vpn.path.words import Found, Local, Spent, Wanted
 
 MOST_SEGMENTS = 64
 """In one sendmsg: UDP_MAX_SEGMENTS of kernels before 6.9."""
-MOST_BYTES = 65000
-"""In one sendmsg: IPv4 has room for 65,507."""
+MOST_BYTES = 65507
+"""In one sendmsg, over IPv4."""
 ALWAYS = 1280
 """IPv6 packets of this size pass everywhere (RFC 8200, section 5), on a path that takes less in fragments."""
 ANSWER_RATE, ANSWER_BURST = 50.0, 50.0
 """Probes answered, per second and at once."""
 
 
-@dataclass(frozen=True)
-class Send:
+class Send(NamedTuple):
     """Datagrams for one call: all of `size` bytes, the last one may be shorter."""
 
     link: int
@@ -199,7 +199,7 @@ class Outgoing:
         if vnet.gso:
             segments = split(buffer[LENGTH:], start, vnet, limit) if start >= 0 else None
             if segments:
-                self._seal(link, wire.PARTIAL, segments, now)
+                self._seal_run(link, segments, now)
             elif start >= 0:
                 self._refuse(link, bytes(buffer[LENGTH:]), start, NOTHING, now)
             return
@@ -261,6 +261,21 @@ class Outgoing:
             link.total += size
             if size < link.size:
                 self._close(link)
+
+    def _seal_run(self, link: OutLink, segments: list[bytes], now: float) -> None:
+        """Seal what `split` gave: many of one size."""
+        if not self._ready(link, len(segments), now):
+            return
+        link.packets += len(segments)
+        size = len(segments[0])
+        link.octets += size * (len(segments) - 1) + len(segments[-1])
+        link.path.used()
+        if link.waiting:
+            self._close(link)
+        sealed = link.sealer.seal(wire.PARTIAL, segments)
+        most = min(MOST_SEGMENTS, MOST_BYTES // len(sealed[0]))
+        for at in range(0, len(sealed), most):
+            self._sends.append(Send(link.number, sealed[at : at + most], len(sealed[0])))
 
     def _ready(self, link: OutLink, count: int, now: float) -> bool:
         try:
