@@ -12,6 +12,7 @@ bless what was broken before.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 from tincan.vpn.path.headers import (
@@ -19,6 +20,7 @@ from tincan.vpn.path.headers import (
     CHECKSUM_AT,
     FIN,
     PSH,
+    SYN,
     TCP,
     Buffer,
     Layout,
@@ -186,6 +188,12 @@ def _same_network(first: bytes, packet: bytes, layout: Layout, count: int) -> bo
     return bool(packet[at + 6] & 0x40) or (numbers[1] - numbers[0]) & 0xFFFF == count
 
 
+@functools.cache
+def _header(transport: int) -> bytes:
+    """Give the vnet header of a TCP segment by itself, whose checksum the kernel completes."""
+    return Vnet(NEEDS_CHECKSUM, 0, transport + 20, 0, transport, CHECKSUM_AT[TCP]).pack()
+
+
 class Coalescer:
     """Packets in, writes out, in order."""
 
@@ -236,6 +244,26 @@ class Coalescer:
             return 0
         said = int.from_bytes(packet[layout.transport + 4 : layout.transport + 6], "big")
         return layout.transport + 8 if said == room else 0
+
+    def alone(self, packet: bytes, start: int) -> bool:
+        """Take a TCP segment without payload whose checksum is partial, as most answers are; False if it is none.
+
+        ``packet`` is `simple` in the sense of `tincan.vpn.path.headers`.
+        """
+        four = packet[start] == 0x45
+        transport = start + (20 if four else 40)
+        size, field = len(packet) - start, start + (2 if four else 4)
+        if (
+            len(packet) < transport + 20
+            or packet[start + (9 if four else 6)] != TCP
+            or transport + (packet[transport + 12] >> 4) * 4 != len(packet)
+            or packet[field : field + 2] != (size if four else size - 40).to_bytes(2, "big")
+            or packet[transport + 13] & SYN
+        ):
+            return False
+        self._end()
+        self._writes.append((_header(transport), packet))
+        return True
 
     def cut(self) -> None:
         """End the run: what comes next has nothing to do with it."""
