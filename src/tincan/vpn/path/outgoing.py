@@ -110,6 +110,8 @@ class Outgoing:
         self._waiting = Waiting()
         self._floods = Bucket(FLOOD_RATE, FLOOD_BURST)
         self._sends: list[Send] = []
+        self._growing: list[OutLink] = []
+        """Links with datagrams for the next `Send`; a link may be in it more than once."""
 
     # -- orders
 
@@ -203,7 +205,7 @@ class Outgoing:
         """Send a packet by a link; ``start`` is where its IP header begins, negative if it has none."""
         limit = link.path.limit
         if start >= 0 and len(buffer) <= limit + LENGTH and (kind := _goes_as_it_is(buffer, start + LENGTH)):
-            self._seal(link, kind, (buffer[LENGTH:],), now)
+            self._seal_one(link, kind, buffer[LENGTH:], now)
             return
         vnet = unpack(buffer)
         kind = wire.WHOLE
@@ -254,23 +256,35 @@ class Outgoing:
             return
         link.packets += len(packets)
         link.octets += sum(map(len, packets))
-        link.path.used()
+        link.path.active = True
         sealed = link.sealer.seal(kind, packets)
         if fragment:
             self._sends.append(Send(link.number, sealed, len(sealed[0]), True))
             return
         for datagram in sealed:
-            size = len(datagram)
+            self._queue(link, datagram)
+
+    def _seal_one(self, link: OutLink, kind: int, packet: Buffer, now: float) -> None:
+        """Seal a packet that nothing else is to be done to."""
+        if self._ready(link, 1, now):
+            link.packets += 1
+            link.octets += len(packet)
+            link.path.active = True
+            self._queue(link, link.sealer.seal_one(kind, packet))
+
+    def _queue(self, link: OutLink, datagram: bytes) -> None:
+        """Put a datagram to those for the next `Send`."""
+        size, waiting = len(datagram), link.waiting
+        if waiting and (size > link.size or len(waiting) >= MOST_SEGMENTS or link.total + size > MOST_BYTES):
+            self._close(link)
             waiting = link.waiting
-            if waiting and (size > link.size or len(waiting) >= MOST_SEGMENTS or link.total + size > MOST_BYTES):
-                self._close(link)
-                waiting = link.waiting
-            if not waiting:
-                link.size, link.total = size, 0
-            waiting.append(datagram)
-            link.total += size
-            if size < link.size:
-                self._close(link)
+        if not waiting:
+            link.size, link.total = size, 0
+            self._growing.append(link)
+        waiting.append(datagram)
+        link.total += size
+        if size < link.size:
+            self._close(link)
 
     def _seal_run(self, link: OutLink, segments: list[bytes], now: float) -> None:
         """Seal what `split` gave: many of one size."""
@@ -279,7 +293,7 @@ class Outgoing:
         link.packets += len(segments)
         size = len(segments[0])
         link.octets += size * (len(segments) - 1) + len(segments[-1])
-        link.path.used()
+        link.path.active = True
         if link.waiting:
             self._close(link)
         sealed = link.sealer.seal(wire.PARTIAL, segments)
@@ -305,9 +319,11 @@ class Outgoing:
 
     def sends(self, last: bool = True) -> list[Send]:
         """Give what there is to send: all of it, or (not `last`) only what will not grow."""
-        for link in self.links.values() if last else ():
-            if link.waiting:
-                self._close(link)
+        if last and self._growing:
+            for link in self._growing:
+                if link.waiting:
+                    self._close(link)
+            self._growing = []
         sends, self._sends = self._sends, []
         return sends
 
