@@ -40,6 +40,7 @@ from tincan.vpn.path.plane import (
 )
 from tincan.vpn.path.routes import prefix
 from tincan.vpn.path.words import (
+    TAP_GONE,
     AddLink,
     Ask,
     Configure,
@@ -62,6 +63,7 @@ from tincan.vpn.path.words import (
 
 EVENTS = 1024
 MESSAGE = 1 << 18
+DIED = "A pump of the virtual network has died."
 END_TIMEOUT = 5.0
 ANSWER_TIMEOUT = 20.0
 """Seconds; a pump answers in one turn of its loop, but has to start first."""
@@ -369,7 +371,7 @@ class PumpedPlane:
                 self._fail("A pump of the virtual network does not answer.")
                 raise self._failed() from None
             except OSError:
-                self._fail("A pump of the virtual network has died.")
+                self._fail(DIED)
                 raise self._failed() from None
             finally:
                 pump.answers.pop(number, None)
@@ -394,8 +396,8 @@ class PumpedPlane:
 
     async def _watch(self, pump: PumpProcess) -> None:
         """Notice that a pump dies."""
-        await pump.process.wait()
-        self._fail("A pump of the virtual network has died.")
+        code = await pump.process.wait()
+        self._fail(f"The interface {self.tap} was deleted." if code == TAP_GONE else DIED)
 
     def _readable(self, pump: PumpProcess) -> None:
         try:

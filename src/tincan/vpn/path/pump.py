@@ -18,7 +18,7 @@ PRIORITY = -10
 """Packets wait for the pumps, so pumps do not wait."""
 
 
-def main(arguments: Sequence[str]) -> None:
+def main(arguments: Sequence[str]) -> int:
     """Run until the driver goes away."""
     which, mode, runs = arguments[0], Mode(arguments[4]), arguments[5] == "1"
     control, partner, tap = map(int, arguments[1:4])
@@ -33,8 +33,8 @@ def main(arguments: Sequence[str]) -> None:
     gc.collect()
     gc.freeze()
     gc.disable()
-    hub.run()
+    return hub.run()
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(main(sys.argv[1:]))
