@@ -8,8 +8,9 @@ import socket
 import time
 from dataclasses import dataclass
 
+from tincan.vpn.path.departures import Send
 from tincan.vpn.path.hub import LARGEST, SIZE, SOON, UDP_SEGMENT, Figures, Hub, may_fragment, opened
-from tincan.vpn.path.outgoing import Outgoing, Send
+from tincan.vpn.path.outgoing import Outgoing
 from tincan.vpn.path.plane import Cipher, Mode
 from tincan.vpn.path.words import (
     TAP_GONE,
