@@ -123,6 +123,8 @@ PURE = [
     "audio.statistics",
     "audio.stretch",
     "audio.tones",
+    "vpn.social.translate",
+    "vpn.social.texts",
     "errors",
 ]
 """Cores: bytes, commands and the time go in, bytes, events and the next deadline come out."""
