@@ -123,6 +123,8 @@ PURE = [
     "audio.statistics",
     "audio.stretch",
     "audio.tones",
+    "vpn.names.dns",
+    "vpn.names.safe",
     "vpn.social.translate",
     "vpn.social.texts",
     "errors",
