@@ -125,6 +125,7 @@ PURE = [
     "audio.tones",
     "vpn.names.dns",
     "vpn.names.safe",
+    "vpn.social.ranges",
     "vpn.social.translate",
     "vpn.social.texts",
     "errors",
