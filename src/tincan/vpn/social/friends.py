@@ -124,10 +124,7 @@ class Book(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def renamed(self, name: str, new: str) -> Book:
         """Return a book in which a friend is called otherwise."""
-        friend = self.named(name)
-        new = new.lower().removesuffix(".can")
-        if not is_label(new):
-            raise UsageError(f"A name has only a to z, digits and single hyphens: {label(new)!r} would do.")
+        friend, new = self.named(name), checked_name(new)
         if any(other.name == new for other in self.friends if other is not friend):
             raise UsageError(f"Another friend is called {new} already.")
         other = msgspec.structs.replace(friend, name=new)
@@ -142,6 +139,14 @@ class Book(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             offset = friend.offset if fits else ranges.free_offset(network, taken)
             kept.append(msgspec.structs.replace(friend, offset=offset))
         return msgspec.structs.replace(self, range=str(network), friends=tuple(kept))
+
+
+def checked_name(text: str) -> str:
+    """Return a name that a user chose for a friend, without ``.can``; `UsageError` when it cannot be one."""
+    name = text.lower().removesuffix(".can")
+    if not is_label(name):
+        raise UsageError(f"A name has only a to z, digits and single hyphens: {label(name)!r} would do.")
+    return name
 
 
 _decoder = msgspec.json.Decoder(Book)
