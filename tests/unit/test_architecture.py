@@ -128,6 +128,11 @@ PURE = [
     "vpn.social.ranges",
     "vpn.social.translate",
     "vpn.social.texts",
+    "vpn.module.api",
+    "vpn.module.events",
+    "vpn.module.interface",
+    "vpn.module.methods",
+    "vpn.module.states",
     "errors",
 ]
 """Cores: bytes, commands and the time go in, bytes, events and the next deadline come out."""
