@@ -255,7 +255,11 @@ class LocalModule(Module):
         own, peers = self._translation.own, self._translation.peers
         if own is None:
             return None
-        return {n: {"own": own, "peer": peers[peer]} for n, peer in self._links.used().items() if peer in peers}
+        ours = {"own": own}
+        for interface in self._plane.settings.addresses:
+            if str(interface.ip) == own:
+                ours["network"] = str(interface.network)
+        return {n: {**ours, "peer": peers[peer]} for n, peer in self._links.used().items() if peer in peers}
 
     def _used_changed(self) -> None:
         if self._translation.own is not None:
