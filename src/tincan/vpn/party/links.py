@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from tincan.errors import TinCanError, WorldError
-from tincan.vpn.module.events import CandidatesFound, Event, LinkChanged, MessageCame, NetworkChanged, PacketUnrouted
+from tincan.vpn.module.events import CandidatesFound, Event, LinkChanged, NetworkChanged, PacketUnrouted
 from tincan.vpn.module.interface import Module, ModuleError
 from tincan.vpn.module.methods import Server
-from tincan.vpn.party.messages import Forwarded, Message, decode_forwarded, encode
+from tincan.vpn.party.messages import Message
 from tincan.vpn.party.peers import Peers
-from tincan.vpn.party.states import Add, Connect, Effect, Forward, Make, PeerNews, PeerState, Policy, Say, Trim
+from tincan.vpn.party.states import Add, Connect, Effect, Make, PeerNews, PeerState, Policy, Say, Trim
 
 logger = logging.getLogger(__name__)
 
@@ -68,14 +68,14 @@ class Links:
         card: Callable[[], bytes] = bytes,
         settings: LinkSettings = NO_SERVERS,
         policy: Policy = DEFAULT_POLICY,
-        accepts_packet: Callable[[str, bytes], bool] = lambda peer, packet: False,
+        on_network_change: Callable[[], None] = lambda: None,
         chance: random.Random | None = None,
     ) -> None:
         self.settings = settings
         self._module = module
         self._say = say
         self._tell = tell
-        self._accepts_packet = accepts_packet
+        self._on_network_change = on_network_change
         self._core = Peers(uid, session, policy, chance or random.SystemRandom(), card)
         self._pending: asyncio.Queue[Effect | None] = asyncio.Queue(MAX_PENDING)
         self._addresses: dict[str, tuple[str, ...]] = {}
@@ -122,7 +122,7 @@ class Links:
             self._core.start(self._now())
             self._wake()
             async for event in events:
-                await self._take(event)
+                self._take(event)
                 self._wake()
             raise WorldError("The TinCan module (linkd) has ended.")
 
@@ -147,20 +147,17 @@ class Links:
             self._core.tick(self._now())
             self._wake()
 
-    async def _take(self, event: Event) -> None:
+    def _take(self, event: Event) -> None:
         now = self._now()
         match event:
             case CandidatesFound():
                 self._core.found(event.link, event.ufrag, event.candidates, event.complete, now)
             case LinkChanged():
                 self._core.link_changed(event.link, event.state, event.path, event.rtt, event.reason, now)
-            case PacketUnrouted(packet=packet, peer=str(peer)):
-                self._core.packet(peer, packet, now)
-            case MessageCame():
-                forwarded = decode_forwarded(event.data)
-                if forwarded is not None and self._accepts_packet(event.peer, forwarded.packet):
-                    await self._module.inject_packet(forwarded.packet)
+            case PacketUnrouted(peer=str(peer)):
+                self._core.packet(peer, now)
             case NetworkChanged():
+                self._on_network_change()
                 self._core.network_changed(now)
 
     async def _do(self) -> None:
@@ -197,8 +194,6 @@ class Links:
             case Trim(link):
                 self._idle.pop(link, None)
                 await self._module.trim_link(link)
-            case Forward(link, packet):
-                await self._module.send_message(link, encode(Forwarded(packet)))
             case PeerNews():
                 self._tell(effect)
 

@@ -15,7 +15,6 @@ from tincan.errors import ProtocolError
 from tincan.vpn.module.methods import Candidates, Description
 
 MAX_CARD: Final = 2048
-MAX_FORWARDED: Final = 60 * 1024
 
 Session = Annotated[bytes, msgspec.Meta(min_length=8, max_length=8)]
 """Random for each run of a controller: another one means that it was started anew."""
@@ -89,19 +88,12 @@ class Hang(_ToOne, frozen=True, tag="hang"):
 Message: TypeAlias = Hello | Bye | Call | Offer | Answer | More | Hang
 
 
-class Forwarded(msgspec.Struct, frozen=True, tag="packet", tag_field="kind", array_like=True):
-    """Over a link: a packet that came from the tap before the link stood."""
-
-    packet: Annotated[bytes, msgspec.Meta(min_length=14, max_length=MAX_FORWARDED)]
-
-
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
-_packets: msgspec.msgpack.Decoder[Forwarded] = msgspec.msgpack.Decoder(Forwarded)
 
 
-def encode(message: Message | Forwarded) -> bytes:
-    """Return the bytes to seal, or to send over a link."""
+def encode(message: Message) -> bytes:
+    """Return the bytes to seal."""
     return _encoder.encode(message)
 
 
@@ -111,11 +103,3 @@ def decode(data: bytes) -> Message:
         return _decoder.decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise ProtocolError("A member said something that cannot be read; update the older one.") from None
-
-
-def decode_forwarded(data: bytes) -> Forwarded | None:
-    """Return the packet in a message that came over a link, None when it is something else."""
-    try:
-        return _packets.decode(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return None

@@ -21,14 +21,14 @@ from typing import Final
 
 import msgspec
 
-from tincan.vpn.module.methods import Candidate, Description, State
+from tincan.vpn.module.methods import Candidate, Description
+from tincan.vpn.module.states import State
 from tincan.vpn.party.messages import Answer, Bye, Call, Hang, Hello, Message, More, Offer
 from tincan.vpn.party.states import (
     NEXT,
     Add,
     Connect,
     Effect,
-    Forward,
     Make,
     PeerNews,
     PeerState,
@@ -80,7 +80,8 @@ class _Peer:
     resend: float = FIRST_RESEND
     give_up: float = 0.0
     tries: int = 0
-    packets: collections.deque[bytes] = field(default_factory=collections.deque)
+    asked_for: float = float("-inf")
+    """Until then packets want to go there."""
     path: str | None = None
     rtt: float | None = None
     reason: str | None = None
@@ -140,9 +141,13 @@ class Peers:
 
     def announce(self, now: float) -> None:
         """Say hello, and ask all to answer."""
-        if self._started:
-            self._hellos = [now + wait for wait in FIRST_HELLOS]
-            self.tick(now)
+        if not self._started:
+            return
+        self._hellos = [now + wait for wait in FIRST_HELLOS]
+        for peer in self._peers.values():
+            if peer.deadline is not None and peer.state in (PeerState.OFFERING, PeerState.ONLINE):
+                peer.deadline = min(peer.deadline, now)  # what was said before may not have left this machine
+        self.tick(now)
 
     def leave(self, now: float) -> None:
         """Say goodbye."""
@@ -233,14 +238,13 @@ class Peers:
                 self._restart(peer, now)
         self.announce(now)
 
-    def packet(self, uid: str, packet: bytes, now: float) -> None:
-        """A packet wants to go to a peer that there is no link to."""
+    def packet(self, uid: str, now: float) -> None:
+        """A packet wants to go to a peer that there is no link to; the module keeps it for a while."""
         peer = self._peers.get(uid)
         if peer is None or peer.state is PeerState.AWAY or peer.standing:
             return
-        if len(peer.packets) < self.policy.packets:
-            peer.packets.append(packet)
-        if peer.state is PeerState.HERE and peer.tries == 0:
+        peer.asked_for = now + self.policy.asked_for
+        if peer.state is PeerState.HERE and peer.deadline is None:
             self._begin(peer, now)
 
     def idle(self, uid: str, now: float) -> None:
@@ -295,7 +299,7 @@ class Peers:
             self._reply_later(peer, now)
         if peer.state is PeerState.AWAY:
             self._turn(peer, PeerState.HERE)
-            if self._wanted(peer):
+            if self._wanted(peer, now):
                 peer.deadline = now if peer.controlling else now + CALL_AFTER
 
     def _called(self, peer: _Peer, call: Call, now: float) -> None:
@@ -342,8 +346,8 @@ class Peers:
 
     # -- one link ------------------------------------------------------------------------
 
-    def _wanted(self, peer: _Peer) -> bool:
-        return bool(peer.packets) or not self.on_demand
+    def _wanted(self, peer: _Peer, now: float) -> bool:
+        return now < peer.asked_for or not self.on_demand
 
     def _begin(self, peer: _Peer, now: float) -> None:
         """Make a link, or call for one."""
@@ -397,8 +401,6 @@ class Peers:
             peer.restarting, peer.deadline, peer.tries, peer.resend = False, None, 0, FIRST_RESEND
             peer.standing, peer.reason = True, None
             self._turn(peer, PeerState.ONLINE)
-            while peer.packets and peer.link is not None:
-                self._effects.append(Forward(peer.link, peer.packets.popleft()))
         elif peer.standing:
             self._effects.append(self._news(peer))  # another path of the same link
 
@@ -427,7 +429,7 @@ class Peers:
         """A peer's deadline has come."""
         peer.deadline = None
         if peer.state is PeerState.HERE:
-            if self._wanted(peer):
+            if self._wanted(peer, now):
                 self._begin(peer, now)
             return
         if now >= peer.give_up:
@@ -468,7 +470,6 @@ class Peers:
 
     def _gone(self, peer: _Peer, reason: str) -> None:
         self._drop(peer)
-        peer.packets.clear()
         if peer.state is not PeerState.AWAY:
             self._turn(peer, PeerState.AWAY, reason)
 

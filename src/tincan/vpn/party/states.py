@@ -57,8 +57,8 @@ class Policy:
     patience: float = 30.0
     """An attempt that is not online by then has failed."""
 
-    packets: int = 32
-    """Packets that wait for one link."""
+    asked_for: float = 10.0
+    """A packet wants its link for so long: the module keeps packets no longer."""
 
     on_demand: bool = True
     """False: a link to everybody, however many (switch mode)."""
@@ -112,14 +112,6 @@ class Trim:
 
 
 @dataclass(frozen=True)
-class Forward:
-    """Send a packet that waited, over the link."""
-
-    link: int
-    packet: bytes
-
-
-@dataclass(frozen=True)
 class PeerNews:
     """How it stands with a peer has changed; for whoever uses the controller."""
 
@@ -132,4 +124,4 @@ class PeerNews:
     """There is a link that carries packets, whatever is being made beside it."""
 
 
-Effect: TypeAlias = Say | Make | Connect | Add | Trim | Forward | PeerNews
+Effect: TypeAlias = Say | Make | Connect | Add | Trim | PeerNews

@@ -103,7 +103,6 @@ class Circle:
             say,
             news.append,
             policy=self.policy,
-            accepts_packet=lambda peer, packet: True,
             chance=random.Random(self.chance.random()),
         )
         member = Member(name, keys, module, links, sealed, news)
