@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, Final, Protocol, TypeVar
 
 import msgspec
 
@@ -170,4 +170,42 @@ def change(how: Callable[[Book], tuple[Book, T]]) -> T:
         after, result = how(before)
         if after != before:
             storage.write(FILE, msgspec.json.format(msgspec.json.encode(after)) + b"\n")
+        return result
+
+
+class Shelf(Protocol):
+    """Where a book is."""
+
+    def read(self) -> Book:
+        """Return the book as it is now; `UsageError` when it is damaged."""
+
+    def change(self, how: Callable[[Book], tuple[Book, T]]) -> T:
+        """Replace the book by another one made of it, and return what came with that."""
+
+
+class FileShelf:
+    """The file of this user."""
+
+    def read(self) -> Book:
+        """See `Shelf.read`."""
+        return read()
+
+    def change(self, how: Callable[[Book], tuple[Book, T]]) -> T:
+        """See `Shelf.change`."""
+        return change(how)
+
+
+class MemoryShelf:
+    """For tests: a book in memory."""
+
+    def __init__(self, book: Book | None = None) -> None:
+        self.book = book or Book()
+
+    def read(self) -> Book:
+        """See `Shelf.read`."""
+        return self.book
+
+    def change(self, how: Callable[[Book], tuple[Book, T]]) -> T:
+        """See `Shelf.change`."""
+        self.book, result = how(self.book)
         return result
