@@ -100,7 +100,7 @@ def _show_friend(news: FriendNews, output: Output) -> None:
     texts = {
         "online": f"{news.name}.can ({news.ip4}) is linked, {PATHS.get(news.path or '', 'directly')}.",
         "away": f"{news.name}.can is away. {news.reason or ''}".rstrip(),
-        "here": f"{news.name}.can is there, but not linked. {news.reason or ''}".rstrip(),
+        "here": f"{news.name}.can is there. {news.reason or ''}".rstrip(),
     }
     if state in texts:
         output.told("friend", texts[state], **fields)
