@@ -130,6 +130,7 @@ PURE = [
     "vpn.social.texts",
     "vpn.module.api",
     "vpn.module.events",
+    "vpn.module.hello",
     "vpn.module.interface",
     "vpn.module.methods",
     "vpn.module.states",

@@ -249,16 +249,17 @@ class LocalModule(Module):
 
     async def _configure(self, **changes: Any) -> None:
         async with self._changing:
-            settings = dataclasses.replace(self._plane.settings, **changes, translation=self._translations())
+            settings = dataclasses.replace(self._plane.settings, **changes)
+            settings = dataclasses.replace(settings, translation=self._translations(settings.addresses))
             if settings != self._plane.settings:
                 await self._plane.configure(settings)
 
-    def _translations(self) -> dict[int, dict[str, str]] | None:
+    def _translations(self, addresses: tuple[plane.Interface, ...]) -> dict[int, dict[str, str]] | None:
         own, peers = self._translation.own, self._translation.peers
         if own is None:
             return None
         ours = {"own": own}
-        for interface in self._plane.settings.addresses:
+        for interface in addresses:
             if str(interface.ip) == own:
                 ours["network"] = str(interface.network)
         return {n: {**ours, "peer": peers[peer]} for n, peer in self._links.used().items() if peer in peers}
