@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from ipaddress import IPv4Network
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,7 @@ from tincan.cli.logs import set_up_logging
 from tincan.cli.options import MeetingOptions, meeting_options
 from tincan.cli.output import PATHS, JsonOutput, Output
 from tincan.cli.runner import run_async
-from tincan.errors import DeviceMissing, UsageError
+from tincan.errors import UsageError
 from tincan.identity import own_identity
 from tincan.meet.events import MeetEvent, PlaceTrouble
 from tincan.vpn.social import friends
@@ -33,30 +32,27 @@ def social() -> None:
 )
 @click.option("--range", "chosen", metavar="NETWORK", help="Addresses to use from now on [default: 172.31.0.0/16].")
 @click.option("--tap", metavar="NAME", help="Name of the network interface [default: the next free one].")
-@click.option("--no-hosts", is_flag=True, help="Leave /etc/hosts alone; DNS at your own address knows the names too.")
+@click.option("--no-names", is_flag=True, help="Leave /etc/hosts alone, and serve no DNS.")
 @meeting_options
-def up(chosen: str | None, tap: str | None, no_hosts: bool, options: MeetingOptions) -> int:
+def up(chosen: str | None, tap: str | None, no_names: bool, options: MeetingOptions) -> int:
     """Make links to all friends who are there, until interrupted.
 
     Friends have names such as bob.can, and addresses that nobody else needs to
     know of: what a friend sends is translated on arrival.
     """
-    if sys.platform != "linux":
-        raise DeviceMissing("Virtual networks need Linux.")
     if options.foreign:
         raise UsageError("--pypeer, --classic and --static-link are for text, not for networks.")
     network = None if chosen is None else parse_range(chosen)
     set_up_logging(options.verbose, options.log_file)
     output = JsonOutput(quiet=options.quiet) if options.json else Output(quiet=options.quiet)
     with output.telling_errors():
-        return run_async(_up(network, tap, no_hosts, options, output))
+        return run_async(_up(network, tap, no_names, options, output))
 
 
 async def _up(
-    network: IPv4Network | None, tap: str | None, no_hosts: bool, options: MeetingOptions, output: Output
+    network: IPv4Network | None, tap: str | None, no_names: bool, options: MeetingOptions, output: Output
 ) -> int:
     from tincan.vpn.module.client import spawn  # Linux alone has what these need
-    from tincan.vpn.names.hosts import HOSTS
     from tincan.vpn.social.controller import Social, SocialSettings
     from tincan.vpn.social.places import SocialPlaces
 
@@ -68,7 +64,7 @@ async def _up(
         if isinstance(event, PlaceTrouble):
             output.told("trouble", event.text, text=event.text)
 
-    settings = SocialSettings(network, None if no_hosts else HOSTS, options.settings.relay_only)
+    settings = SocialSettings(network, not no_names, options.settings.relay_only)
     async with spawn(tap=tap) as module:
         places = SocialPlaces(options.settings, tell, (await module.identity()).tap)
         await Social(module, identity, places, lambda event: _show(event, output), settings).run()

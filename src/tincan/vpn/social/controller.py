@@ -24,7 +24,6 @@ from tincan.tasks import settle
 from tincan.vpn.module.interface import Module
 from tincan.vpn.module.methods import Server
 from tincan.vpn.names.dns import SUFFIX
-from tincan.vpn.names.hosts import HOSTS
 from tincan.vpn.names.naming import Naming, naming
 from tincan.vpn.party.line import PartyLine
 from tincan.vpn.party.links import Links, LinkSettings
@@ -50,7 +49,7 @@ class SocialSettings:
     """How the network is to be. ``range``: the addresses to use from now on; None: those in the book."""
 
     range: IPv4Network | None = None
-    hosts: Path | None = HOSTS
+    names: bool = True
     relay_only: bool = False
 
 
@@ -208,9 +207,8 @@ class Social:
         if before is None or before.network != book.network:
             await self._module.set_addresses(f"{book.own}/{book.network.prefixlen}", f"{self._ip6}/64")
             await self._names.aclose()
-            self._naming = await self._names.enter_async_context(
-                naming(book.own, self._trouble, hosts=self._settings.hosts)
-            )
+            if self._settings.names:
+                self._naming = await self._names.enter_async_context(naming(book.own, self._trouble))
         await self._module.set_translation(str(book.own), {uid: addresses[0] for uid, addresses in peers.items()})
         await self._letters.set_friends(friend.public for friend in book.friends)
         if self._naming is not None:

@@ -16,7 +16,6 @@ from tincan.identity import Identity
 from tincan.vpn.module.memory import MemoryModule, MemoryNetwork
 from tincan.vpn.module.methods import Server
 from tincan.vpn.party.line import MemoryRoom, PartyLine
-from tincan.vpn.social import controller as module_under_test
 from tincan.vpn.social.controller import FriendNews, Moved, Social, SocialEvent, SocialSettings, Up
 from tincan.vpn.social.friends import MemoryShelf
 from tincan.vpn.social.letters import CIRCLES, letters, secret_of
@@ -25,18 +24,7 @@ from unit.vpn.social.people import person
 from virtualtime import in_virtual_time
 
 NO_ROUTES = "Iface\tDestination\n"
-QUIET = SocialSettings(hosts=None)
-
-
-@contextlib.asynccontextmanager
-async def no_names(*_: object, **__: object) -> AsyncIterator[None]:
-    """Sockets have a clock of their own."""
-    yield None
-
-
-@pytest.fixture(autouse=True)
-def _without_names(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module_under_test, "naming", no_names)
+QUIET = SocialSettings(names=False)
 
 
 class House:
@@ -251,7 +239,7 @@ async def test_the_range_moves_where_the_machine_uses_it() -> None:
 async def test_a_chosen_range_stays() -> None:
     async with world() as made:
         alice = made.house("alice")
-        alice.start(SocialSettings(IPv4Network("10.77.0.0/24"), hosts=None))
+        alice.start(SocialSettings(IPv4Network("10.77.0.0/24"), names=False))
         await until(lambda: alice.module.addresses.ip4 == "10.77.0.100/24", 5)
         await alice.stop()
         alice.start()
@@ -264,7 +252,7 @@ async def test_a_chosen_range_that_is_taken_is_refused() -> None:
     made.network, made.room, made.houses = MemoryNetwork(), MemoryRoom(), []
     alice = made.house("alice")
     alice.routes = routes("10.0.0.0/8")
-    settings = SocialSettings(IPv4Network("10.77.0.0/24"), hosts=None)
+    settings = SocialSettings(IPv4Network("10.77.0.0/24"), names=False)
     social = Social(
         alice.module, alice.identity, alice, alice.told.append, settings, alice.shelf, lambda: alice.routes
     )
