@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from lab.cans import SECRET, Town, tin_can
@@ -84,10 +85,16 @@ def befriend(a: Person, b: Person, phrase: str = SECRET) -> None:
         assert process.wait(WITHIN) == 0, process.report()
 
 
-def pair(town: Town, inside: str = "172.31.0.0/24") -> tuple[Person, Person]:
-    """Two friends behind two routers with the same private network, which is where the default range would be."""
+def pair(town: Town, *, inside: str = "172.31.0.0/24", before: Sequence[str] = ()) -> tuple[Person, Person]:
+    """Two friends behind two routers with the same private network, which is where the default range would be.
+
+    ``before``: pieces of Python that alice's user runs first.
+    """
     hosts = [town.lab.nat("port-restricted", inside=inside).host(name) for name in ("alice", "bob")]
     alice, bob = (Person(host, town.options()) for host in hosts)
+    for code in before:
+        done = alice.host.run([sys.executable, "-P", "-c", code], env=alice.env)
+        assert done.returncode == 0, done.stderr
     befriend(alice, bob)
     return alice, bob
 
