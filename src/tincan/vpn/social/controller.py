@@ -30,7 +30,8 @@ from tincan.vpn.party.links import Links, LinkSettings
 from tincan.vpn.party.messages import Message, decode, encode
 from tincan.vpn.party.states import PeerNews, PeerState
 from tincan.vpn.social import ranges
-from tincan.vpn.social.friends import Book, FileShelf, Friend, Shelf
+from tincan.vpn.social.book import Book, Friend
+from tincan.vpn.social.friends import FileShelf, Shelf
 from tincan.vpn.social.letters import FriendLetters, letters
 
 logger = logging.getLogger(__name__)

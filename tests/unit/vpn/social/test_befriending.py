@@ -15,7 +15,8 @@ from tincan.errors import AuthenticationFailed, NoPath, PeerRefused, ProtocolErr
 from tincan.identity import Identity, PublicIdentity
 from tincan.link.interface import Channel
 from tincan.link.memory import MemoryLink
-from tincan.vpn.social.befriending import Answer, Befriending, Card, Kept, Proof, State, befriend
+from tincan.vpn.social.befriending import Answer, Befriending, Card, Kept, Proof, State
+from tincan.vpn.social.meeting import befriend
 from unit.vpn.social.people import person
 from virtualtime import in_virtual_time
 
