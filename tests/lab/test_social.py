@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import shutil
 import socket
+import struct
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -160,6 +161,29 @@ def test_sip_says_addresses_that_work_here(friends: Friends) -> None:
     assert lines[0] == f"INVITE sip:bob@{OWN} SIP/2.0"
     assert lines[1] == f"Contact: <sip:alice@{BOB_CALLS_ALICE}>"
     assert lines[5] == f"c=IN IP4 {BOB_CALLS_ALICE}"
+
+
+LISTENER = """
+import socket, sys
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+    sock.bind(("", 5353))
+    group, own = (socket.inet_aton(text) for text in ("224.0.0.251", sys.argv[1]))
+    sock.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, group + own)
+    print("ready", flush=True)
+    data, where = sock.recvfrom(9000)
+    print(where[0], socket.inet_ntoa(data[-4:]), flush=True)
+"""
+
+
+def test_mdns_goes_to_friends_and_says_addresses_that_work_there(friends: Friends) -> None:
+    listener = friends.bob.host.start([sys.executable, "-I", "-c", LISTENER, OWN])
+    listener.wait_line("ready")
+    answer = struct.pack("!6H", 0, 0x8400, 0, 1, 0, 0) + b"\x07printer\x05local\0"
+    answer += struct.pack("!HHIH", 1, 0x8001, 120, 4) + socket.inet_aton(OWN)
+    with friends.alice.host.socket(port=5353) as sock:
+        sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(OWN))
+        sock.sendto(answer, ("224.0.0.251", 5353))
+    assert listener.wait_line("172", timeout=WITHIN).split() == [BOB_CALLS_ALICE, BOB_CALLS_ALICE]
 
 
 def test_errors_of_icmp_reach_the_program_they_are_about(friends: Friends) -> None:
