@@ -13,6 +13,9 @@ from tincan.link.interface import Channel, ChannelClosed
 from tincan.tasks import settle
 from tincan.vpn.social.befriending import Befriending, State
 
+PROVING: Final = 15.0
+"""Seconds for the other one to show its keys and prove them; no user is asked before that."""
+
 LEAVING: Final = 5.0
 """Seconds for the other one to say that it has kept us too."""
 
@@ -32,7 +35,8 @@ async def befriend(
     """
     core = Befriending(identity, nonce)
     try:
-        await _until(core, channel, State.PROVEN)
+        async with asyncio.timeout(PROVING):
+            await _until(core, channel, State.PROVEN)
         assert core.peer is not None  # noqa: S101 - our own states, no input
         yes = await _asked(core, channel, ask(core.peer))
         core.answer(yes)
@@ -41,6 +45,8 @@ async def befriend(
             await channel.drain()
             raise PeerRefused("You said no; neither of you has kept anything.")
         await _until(core, channel, State.AGREED)
+    except TimeoutError:
+        raise NoPath("The other can was reached, but it did not say who it is. Try again.") from None
     except ChannelClosed:
         raise NoPath("The other can went away before both had agreed; nothing was kept. Try again.") from None
     keep(core.peer)

@@ -260,3 +260,11 @@ async def test_the_last_word_may_be_lost() -> None:
         group.create_task(b.befriend(right.control))  # type: ignore[arg-type]
     assert b.kept == [ALICE.public]
     assert a.kept == []
+
+
+@in_virtual_time
+async def test_one_who_says_nothing_is_not_waited_for_for_ever() -> None:
+    left, right = MemoryLink.pair()
+    with pytest.raises(NoPath, match="who it is"):
+        await User(ALICE).befriend(left.control)
+    await right.close()
