@@ -15,6 +15,7 @@ need rsync rsync
 need git git
 need curl curl
 need prlimit util-linux
+need prosody prosody
 need pulseaudio pulseaudio
 need pactl pulseaudio-utils
 need espeak-ng espeak-ng
