@@ -123,6 +123,10 @@ PURE = [
     "audio.statistics",
     "audio.stretch",
     "audio.tones",
+    "vpn.module.api",
+    "vpn.module.events",
+    "vpn.module.interface",
+    "vpn.module.methods",
     "errors",
 ]
 """Cores: bytes, commands and the time go in, bytes, events and the next deadline come out."""
