@@ -35,6 +35,26 @@ ICC_PADDING: Final = bytes(8)
 
 ICC_HEAD: Final = len(ICC_PREFIX) + 1 + len(ICC_PADDING)
 
+METHODS: Final = frozenset(
+    {
+        "register_svc",
+        "create_link",
+        "set_local_ip",
+        "set_remote_ip",
+        "trim_link",
+        "set_cb_endpoint",
+        "get_state",
+        "set_logging",
+        "set_translation",
+        "set_switchmode",
+        "set_trimpolicy",
+        "set_network_ignore_list",
+        "echo_request",
+        "echo_reply",
+    }
+)
+"""What a module does itself; every other name is a message for another controller."""
+
 _UID = re.compile(r"[0-9a-f]{40}")
 
 
