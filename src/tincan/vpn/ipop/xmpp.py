@@ -38,6 +38,9 @@ PRESENCE: Final = 120.0
 PATIENCE: Final = 20.0
 """Seconds for connecting and signing in."""
 
+REASON: Final = 0.3
+"""Seconds after the end of a connection in which a reason for it is waited for."""
+
 PING: Final = 15
 PING_TIMEOUT: Final = 5
 FIRST_PAUSE: Final = 1.0
@@ -45,6 +48,7 @@ LONGEST_PAUSE: Final = 60.0
 """Seconds between two attempts, doubled each time."""
 
 logger = logging.getLogger(__name__)
+logging.getLogger("slixmpp").setLevel(logging.CRITICAL + 1)  # it logs stanzas, and what goes wrong is told here
 
 
 class Query(ElementBase):
@@ -139,8 +143,7 @@ class _Session:
         client.auto_authorize = None
         client.auto_subscribe = False
         client.register_plugin("xep_0199", {"keepalive": True, "interval": PING, "timeout": PING_TIMEOUT})
-        for name, reason, final in _ENDS:
-            client.add_event_handler(name, self._ender(reason, final))
+        client.add_event_handler("failed_all_auth", self._refused)
         client.add_event_handler("connection_failed", self._unreachable)
         client.add_event_handler("disconnected", self._lost)
         client.add_event_handler("ssl_invalid_chain", self._untrusted)
@@ -235,11 +238,11 @@ class _Session:
 
     # -- ends ------------------------------------------------------------------------
 
-    def _ender(self, reason: str, final: bool) -> Any:
-        def ended(_: Any) -> None:
-            self._finish(SignedOut(reason, final))
-
-        return ended
+    def _refused(self, _: Any) -> None:
+        if "starttls" not in self._client.features:
+            self._finish(SignedOut("The server offers no way to sign in that is safe: it has no TLS.", True))
+        else:
+            self._finish(SignedOut("The server does not accept this name and password.", True))
 
     def _unreachable(self, reason: Any) -> None:
         self._finish(SignedOut(f"The server cannot be reached ({reason}).", False))
@@ -255,15 +258,10 @@ class _Session:
         )
 
     def _lost(self, reason: Any) -> None:
-        self._finish(SignedOut("The connection to the server was lost.", False))
+        # Why, if there is more to say, comes a moment later.
+        outcome = SignedOut("The connection to the server was lost.", False)
+        self._timers.append(self._loop.call_later(REASON, self._finish, outcome))
 
     def _finish(self, outcome: SignedOut) -> None:
         if not self._end.done():
             self._end.set_result(outcome)
-
-
-_ENDS: Final = (
-    ("no_auth", "The server offers no way to sign in that is safe: it has no TLS.", True),
-    ("failed_all_auth", "The server does not accept this name and password.", True),
-)
-"""Events of slixmpp that end a login, and what is said then. The more telling one comes first."""
