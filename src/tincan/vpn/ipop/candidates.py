@@ -23,6 +23,7 @@ NO_FINGERPRINT: Final = ":".join(["00"] * 32)
 _FINGERPRINT = re.compile(r"[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){31}")
 _CREDENTIAL = re.compile(r"[A-Za-z0-9+/]+")
 _FOUNDATION = re.compile(r"[A-Za-z0-9+/]{1,32}")
+_WORD = re.compile(r"[A-Za-z0-9+/.:_-]+")
 _FIELDS = 12
 _LITERAL = ".ipv6-literal.net"
 _TYPES = {"host": "local", "srflx": "stun", "relay": "relay"}
@@ -103,9 +104,12 @@ def write_end(description: Description) -> str:
 
 
 def is_end(text: str) -> bool:
-    """Whether this reads as the text of a ``con_resp``."""
+    """Whether this has the form of a ``con_resp``; candidates may be of kinds that are passed over here."""
     fingerprint, _, candidates = text.partition(" ")
-    return bool(_FINGERPRINT.fullmatch(fingerprint)) and all(map(_read_candidate, candidates.split()))
+    words = candidates.split()
+    return bool(_FINGERPRINT.fullmatch(fingerprint)) and all(
+        word.count(":") == _FIELDS - 1 and _WORD.fullmatch(word) for word in words
+    )
 
 
 def is_fingerprint(text: str) -> bool:
