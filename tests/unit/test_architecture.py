@@ -127,6 +127,7 @@ PURE = [
     "vpn.module.events",
     "vpn.module.interface",
     "vpn.module.methods",
+    "vpn.module.states",
     "errors",
 ]
 """Cores: bytes, commands and the time go in, bytes, events and the next deadline come out."""

@@ -1,7 +1,8 @@
-"""Virtual networks: links that carry IP packets or Ethernet frames between machines. Linux only.
+"""vpn: virtual networks between people, as IPOP had them: the packet path, the TinCan module, its controllers.
 
-`path` is the packet path between a tap and the links, `module` the TinCan
-module (``tin-can linkd``) with its local API, `ipop` that API as old IPOP
-controllers speak it. `group` and `social` are the controllers of the two
-kinds of network; they meet on a `party` line and give members `names`.
+Linux only, and root or CAP_NET_ADMIN for the tap. Only the commands of this
+room import it. Who wants a link of packets goes through the module
+(`tincan.vpn.module`), which drives the packet path (`tincan.vpn.path`);
+GroupVPN (`tincan.vpn.group`) and SocialVPN (`tincan.vpn.social`) are two
+controllers of it.
 """

@@ -6,7 +6,8 @@ from typing import TypeAlias
 
 import msgspec
 
-from tincan.vpn.module.methods import Candidate, State
+from tincan.vpn.module.methods import Candidate
+from tincan.vpn.module.states import State
 
 
 class CandidatesFound(msgspec.Struct, frozen=True, tag="candidates", tag_field="event"):

@@ -51,12 +51,12 @@ from tincan.vpn.module.methods import (
     SetMode,
     SetPeer,
     SetTranslation,
-    State,
     Statistics,
     TrimLink,
     Trimmed,
     fingerprint_text,
 )
+from tincan.vpn.module.states import State
 
 
 @dataclass
@@ -78,7 +78,7 @@ class _End:
     attempt: _Attempt
     """The newest one."""
 
-    state: State = "new"
+    state: State = State.NEW
     reason: str | None = None
     other: tuple[MemoryModule, _End] | None = None
 
@@ -105,7 +105,7 @@ class MemoryNetwork:
         self.broken.add(frozenset((a.name, b.name)))
         for end in list(a.ends.values()):
             if end.other is not None and end.other[0] is b:
-                a.drop(end, "offline", "The peer went silent.")
+                a.drop(end, State.OFFLINE, "The peer went silent.")
 
     def mend(self, a: MemoryModule, b: MemoryModule) -> None:
         """Let new links between two modules come about again."""
@@ -133,15 +133,15 @@ class MemoryNetwork:
             return  # trimmed or restarted meanwhile
         (am, ae, aa), (bm, be, ba) = a, b
         if aa.controlling is ba.controlling:
-            am.drop(ae, "failed", "Both ends are controlling, or none is.")
-            bm.drop(be, "failed", "Both ends are controlling, or none is.")
+            am.drop(ae, State.FAILED, "Both ends are controlling, or none is.")
+            bm.drop(be, State.FAILED, "Both ends are controlling, or none is.")
         elif frozenset((am.name, bm.name)) in self.broken:
-            am.drop(ae, "failed", "No network path works.")
-            bm.drop(be, "failed", "No network path works.")
+            am.drop(ae, State.FAILED, "No network path works.")
+            bm.drop(be, State.FAILED, "No network path works.")
         else:
             ae.other, be.other = (bm, be), (am, ae)
-            am.turn(ae, "online")
-            bm.turn(be, "online")
+            am.turn(ae, State.ONLINE)
+            bm.turn(be, State.ONLINE)
 
 
 class MemoryModule(Module):
@@ -200,7 +200,7 @@ class MemoryModule(Module):
     def stop(self) -> None:
         """End the module: every listener ends, every link is lost to its peer."""
         for end in list(self.ends.values()):
-            self._remove(end, "offline", "The peer went silent.")
+            self._remove(end, State.OFFLINE, "The peer went silent.")
         self._listeners.end()
 
     # -- inside --------------------------------------------------------------------
@@ -212,7 +212,7 @@ class MemoryModule(Module):
     def turn(self, end: _End, state: State, reason: str | None = None) -> None:
         """Change a link's state, and say so."""
         end.state, end.reason = state, reason
-        path = "lan" if state == "online" else None
+        path = "lan" if state == State.ONLINE else None
         self.tell(LinkChanged(end.number, end.peer, state, path, 0.001 if path else None, reason))
 
     def drop(self, end: _End, state: State, reason: str) -> None:
@@ -272,8 +272,8 @@ class MemoryModule(Module):
         if end.attempt.theirs is not None:
             raise ModuleError(WRONG_STATE, f"Link {end.number} has been connected; restart it, or make another.")
         end.attempt.theirs = params.description
-        if end.state != "online":
-            self.turn(end, "connecting")
+        if end.state != State.ONLINE:
+            self.turn(end, State.CONNECTING)
         self._network.match(self, end)
         return Nothing()
 
@@ -290,7 +290,7 @@ class MemoryModule(Module):
     def _trim(self, params: TrimLink) -> Trimmed:
         found = [e for e in self.ends.values() if e.number == params.link or e.peer == params.peer]
         for end in found:
-            self._remove(end, "offline", "The peer took the link down.")
+            self._remove(end, State.OFFLINE, "The peer took the link down.")
         return Trimmed(len(found))
 
     def _set_peer(self, params: SetPeer) -> Nothing:

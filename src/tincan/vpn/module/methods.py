@@ -15,11 +15,9 @@ import msgspec
 from tincan.link.description import MAX_CANDIDATES
 from tincan.link.description import Candidate as IceCandidate
 from tincan.link.description import Description as IceDescription
+from tincan.vpn.module.states import State
 
 Mode: TypeAlias = Literal["ip", "switch"]
-State: TypeAlias = Literal["new", "connecting", "online", "offline", "failed"]
-"""``new``: waits for the peer's description. ``offline``: was online, and is lost until it is restarted.
-``failed``: no path, or the wrong peer. Both last until `restart_link` or `trim_link`."""
 
 MAX_MESSAGE: Final = 64 * 1024
 """Bytes in one message to the other controller."""
@@ -140,14 +138,14 @@ class SetTranslation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Rewrite IPv4 packets on arrival (SocialVPN); ``own`` None: do not, or no more."""
 
     own: _Text | None
-    """The address that this machine has on its own tap."""
+    """The address that this machine has on its own tap, perhaps with its network (``172.31.0.100/16``)."""
 
     peers: Annotated[dict[Peer, _Text], msgspec.Meta(max_length=MAX_PEERS)] = {}
     """Each peer's address as this machine sees it."""
 
     def __post_init__(self) -> None:
         for address in (*([] if self.own is None else [self.own]), *self.peers.values()):
-            _check("own and peers", ipaddress.IPv4Address, address)
+            _check("own and peers", ipaddress.IPv4Interface, address)
 
 
 class CreateLink(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -255,7 +253,9 @@ class Identity(msgspec.Struct, frozen=True):
     """Of the certificate that all its links show; another one each time it starts."""
 
     tap: str
-    mac: str
+    mac: str | None
+    """In switch mode."""
+
     mode: Mode
     addresses: tuple[str, ...]
     mtu: int
@@ -275,16 +275,30 @@ class Trimmed(msgspec.Struct, frozen=True):
 
 
 class Statistics(msgspec.Struct, frozen=True):
-    """Counters of one link since it was made; bytes of packets as they are on the tap."""
+    """Counters of one link since it was made, its restarts included; bytes of packets as they are on the tap."""
 
     packets_in: int = 0
     packets_out: int = 0
     bytes_in: int = 0
     bytes_out: int = 0
-    dropped_in: int = 0
-    """Refused on arrival: wrong tag, replayed, or an address that is not the peer's."""
+    invalid: int = 0
+    """Datagrams that were not sealed by the peer."""
 
-    dropped_out: int = 0
+    replayed: int = 0
+    spoofed: int = 0
+    """Packets from an address that is not the peer's."""
+
+    filtered: int = 0
+    storm: int = 0
+    too_big: int = 0
+    """Packets that did not fit the path; their senders were told."""
+
+    unsent: int = 0
+    mtu: int = 0
+    """The largest packet that the path takes; not a counter, as ``heard``."""
+
+    heard: float | None = None
+    """Seconds since something of the peer's came."""
 
 
 class LinkState(msgspec.Struct, frozen=True):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -25,6 +24,10 @@ async def until(events: AsyncIterator[Event], kind: type[Event], **fields: objec
         if isinstance(event, kind) and all(getattr(event, name) == value for name, value in fields.items()):
             return event
     raise AssertionError("the module ended")
+
+
+async def exhaust(events: AsyncIterator[Event]) -> int:
+    return sum([1 async for _ in events])
 
 
 def pair() -> tuple[MemoryNetwork, MemoryModule, MemoryModule]:
@@ -96,8 +99,7 @@ async def test_who_does_not_listen_is_let_go() -> None:
             alice.change_network()
         await anext(others)
         with pytest.raises(ModuleError, match="not read"):
-            async for _ in heard:
-                await asyncio.sleep(0)
+            await exhaust(heard)
     alice.stop()
     async with alice.events() as heard:
         assert [event async for event in heard] == []

@@ -1,0 +1,196 @@
+"""Real modules on real hosts: packets between taps, across NATs and relays, through changes and deaths."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from lab.cans import TIN_CAN, settings
+from lab.modules import WITHIN, Linkd, Transfer, controllers, tie, tie_again
+from lab.netlab import Lab, TurnServer
+from tincan.errors import DeviceMissing
+from tincan.vpn.module.client import spawn
+from tincan.vpn.module.events import LinkChanged, MessageCame, NetworkChanged, PacketUnrouted
+from tincan.vpn.module.interface import ModuleError
+from tincan.vpn.module.methods import Server
+from tincan.vpn.module.states import State
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "controller.py"
+
+pytestmark = pytest.mark.usefixtures("lab")
+
+
+def servers(turn: TurnServer, *kinds: str) -> list[Server]:
+    stun = Server(turn.stun_url)
+    relay = Server(turn.turn_url(), turn.username, turn.password)
+    return [{"stun": stun, "turn": relay}[kind] for kind in kinds]
+
+
+def interfaces(host_namespace: object) -> str:
+    return str(host_namespace.ip(["link show"]))  # type: ignore[attr-defined]
+
+
+def test_the_example_of_a_controller_works(lab: Lab) -> None:
+    """As docs/linkd.md has it: two modules, two controllers by somebody else, descriptions in FIFOs, ping."""
+    lan = lab.lan()
+    modules = [Linkd(lan.host(name)) for name in ("alice", "bob")]
+    fifos = [str(lab.registry.directory / name) for name in ("a.json", "b.json")]
+    for fifo in fifos:
+        os.mkfifo(fifo)
+    told = []
+    for linkd, role, own, other, files in (
+        (modules[0], "first", "10.99.0.1/24", "10.99.0.2", fifos),
+        (modules[1], "second", "10.99.0.2/24", "10.99.0.1", fifos[::-1]),
+    ):
+        argv = [sys.executable, "-I", str(EXAMPLE), linkd.path, role, own, other, *files]
+        told.append(linkd.host.start(argv))
+    for controller in told:
+        said = controller.wait_line(lambda line: json.loads(line)["state"] != "connecting", timeout=WITHIN)
+        assert json.loads(said)["state"] == "online"
+    done = modules[0].host.run(["ping", "-n", "-c", "3", "-i", "0.1", "-W", "5", "10.99.0.2"])
+    assert " 3 received" in done.stdout, done.stdout
+
+
+async def test_across_two_nats(lab: Lab) -> None:
+    turn = lab.coturn(lab.host("server"))
+    modules = [Linkd(lab.nat().host(name)) for name in ("alice", "bob")]
+    async with controllers(*modules) as (alice, bob):
+        assert await tie(alice, bob, servers(turn, "stun")) == "direct-udp"
+        await alice.ping(bob.address)
+        await bob.ping("fd99::1")
+        [state] = await alice.module.state(statistics=True)
+        assert state.statistics is not None
+        assert state.statistics.packets_out >= 3
+        assert state.statistics.packets_in >= 3
+        assert (state.path, state.rtt is not None and state.rtt < 5) == ("direct-udp", True)
+
+        # The controllers talk over the link, and packets to nobody are told.
+        await bob.module.send_message(bob.link, b"hello")
+        assert (await alice.until(MessageCame)).data == b"hello"
+        await asyncio.to_thread(alice.host.run, ["ping", "-n", "-c", "1", "-W", "0.1", "10.99.0.77"])
+        assert (await alice.until(PacketUnrouted, destination="10.99.0.77")).packet[:1] == b"\x45"
+
+        # A peer that dies is noticed within five seconds.
+        modules[1].process.signal(signal.SIGKILL)
+        began = time.monotonic()
+        event = await alice.until(LinkChanged, state=State.OFFLINE)
+        assert time.monotonic() - began < 5.5, "the promise is 5 s; half a second is for a loaded machine"
+        assert "silent" in (event.reason or "")
+
+    # And a module that is told to stop leaves nothing behind.
+    assert modules[0].tap in interfaces(modules[0].host.namespace)
+    assert modules[0].process.stop() == 0
+    assert modules[0].tap not in interfaces(modules[0].host.namespace)
+    assert not os.path.exists(modules[0].path)
+
+
+async def test_relayed_between_symmetric_nats(lab: Lab) -> None:
+    turn = lab.coturn(lab.host("server"))
+    modules = [Linkd(lab.nat("symmetric").host(name)) for name in ("alice", "bob")]
+    async with controllers(*modules) as (alice, bob):
+        assert await tie(alice, bob, servers(turn, "stun", "turn")) == "relayed"
+        await alice.ping(bob.address)
+        transfer = Transfer(alice, bob)
+        transfer.finish()
+
+
+async def test_a_connection_survives_another_uplink(lab: Lab) -> None:
+    """Alice's cable is pulled and another network is joined, in the middle of a transfer."""
+    turn = lab.coturn(lab.host("server"))
+    other = lab.nat()
+    modules = [Linkd(lab.nat().host("alice")), Linkd(lab.nat("full-cone").host("bob"))]
+    async with controllers(*modules) as (alice, bob):
+        assert await tie(alice, bob, servers(turn, "stun")) == "direct-udp"
+        transfer = await asyncio.to_thread(Transfer, alice, bob)
+        alice.host.namespace.ip(["link set eth0 down"])
+        alice.host.join(other.network)
+        await alice.until(NetworkChanged)
+        assert await tie_again(alice, bob) == "direct-udp"
+        await asyncio.to_thread(transfer.moves)
+        transfer.finish()
+        [state] = await alice.module.state()
+        assert state.local is not None
+        assert state.local.rpartition(":")[0] in alice.host.addresses[-2:]
+
+
+async def test_a_restart_while_all_is_well_loses_next_to_nothing(lab: Lab) -> None:
+    lan = lab.lan()
+    modules = [Linkd(lan.host(name)) for name in ("alice", "bob")]
+    async with controllers(*modules) as (alice, bob):
+        assert await tie(alice, bob) == "lan"
+        transfer = await asyncio.to_thread(Transfer, alice, bob)
+        for _ in range(2):
+            assert await tie_again(alice, bob) == "lan"
+            await asyncio.to_thread(transfer.moves)
+        transfer.finish()
+        # Frames instead of packets are another tap, and only without links.
+        with pytest.raises(ModuleError, match="while there are links"):
+            await alice.module.set_mode("switch")
+        for one in (alice, bob):
+            await one.module.trim_link(one.link)
+            await one.module.set_mode("switch")
+            assert (await one.module.identity()).mode == "switch"
+        assert await tie(alice, bob) == "lan"
+        await alice.ping(bob.address)
+
+
+# -- who starts it ------------------------------------------------------------------
+
+
+def test_without_the_right_to_make_a_tap(lab: Lab) -> None:
+    setpriv = shutil.which("setpriv")
+    if setpriv is None:
+        pytest.skip("no setpriv to take a capability away with")
+    argv = [setpriv, "--bounding-set=-net_admin", "--inh-caps=-net_admin", *TIN_CAN, "linkd"]
+    done = lab.host().run([*argv, "--socket", str(lab.registry.directory / "s")], env=settings())
+    assert done.returncode == 9
+    assert done.stderr.startswith("tin-can: ")
+    assert done.stderr.count("\n") == 1
+
+
+async def test_a_module_ends_with_its_owner(lab: Lab) -> None:
+    """Started by `spawn`, in the test's own namespace, where its tap has no address and no peer."""
+    async with asyncio.timeout(WITHIN):
+        async with spawn(tap="tincantest%d") as module:
+            tap = (await module.identity()).tap
+            assert os.path.exists(f"/sys/class/net/{tap}")
+        assert not os.path.exists(f"/sys/class/net/{tap}")
+        with pytest.raises(DeviceMissing):
+            async with spawn(tap="this-name-is-too-long"):
+                pass
+
+
+def test_a_module_ends_with_an_owner_that_is_killed(lab: Lab) -> None:
+    program = (
+        "import asyncio\n"
+        "from tincan.vpn.module.client import spawn\n"
+        "async def main():\n"
+        "    async with spawn() as module:\n"
+        "        print((await module.identity()).tap, flush=True)\n"
+        "        await asyncio.sleep(600)\n"
+        "asyncio.run(main())\n"
+    )
+    host = lab.host()
+    owner = host.start([sys.executable, "-c", program])
+    tap = owner.read_line(timeout=WITHIN)
+    assert tap in interfaces(host.namespace)
+    owner.signal(signal.SIGKILL)
+    deadline = time.monotonic() + WITHIN
+    while tap in interfaces(host.namespace):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_help_says_what_it_takes() -> None:
+    done = subprocess.run([*TIN_CAN, "linkd", "--help"], capture_output=True, text=True, timeout=WITHIN)
+    assert "JSON-RPC" in done.stdout
+    assert "--owner-fd" not in done.stdout
