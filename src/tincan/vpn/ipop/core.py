@@ -29,7 +29,7 @@ from tincan.vpn.ipop.friends import MAX_DATA, MAX_FRIENDS, acceptable
 from tincan.vpn.ipop.linking import Linking
 from tincan.vpn.ipop.overlay import Gone, Heard, OverlayEvent, Said, SignedIn, SignedOut
 from tincan.vpn.ipop.peers import Peer
-from tincan.vpn.ipop.states import local_state, peer_state
+from tincan.vpn.ipop.states import local_state, mac_of, peer_state
 from tincan.vpn.module.events import Event, MessageCame, PacketUnrouted
 from tincan.vpn.module.methods import (
     MAX_MESSAGE,
@@ -44,6 +44,7 @@ from tincan.vpn.module.methods import (
     SetPeer,
     SetTranslation,
 )
+from tincan.vpn.module.states import State
 
 XMPP_PORT: Final = 5222
 ANYWHERE: Final = ("::", "0.0.0.0")  # noqa: S104 - what a socket that is bound to all addresses calls itself
@@ -329,7 +330,7 @@ class Dialect:
         """Hand a packet that no link is there for to the controller."""
         if self._endpoint is None or not self.uid:
             return
-        frame = from_tap(event.packet, self._mode, self.identity.mac)
+        frame = from_tap(event.packet, self._mode, mac_of(self.uid, self.identity))
         if frame is not None:
             known = event.peer if event.peer is not None and wire.is_uid(event.peer) else None
             destination = bytes.fromhex(known) if known else wire.NO_UID
@@ -340,7 +341,7 @@ class Dialect:
         peer = self.peers.get(message.destination.hex())
         link = peer.link if peer is not None else None
         body = wire.write_icc(message)
-        if link is None or link.number is None or link.state != "online" or message.source.hex() != self.uid:
+        if link is None or link.number is None or link.state is not State.ONLINE or message.source.hex() != self.uid:
             logger.debug("a message between controllers is lost: no link")
         elif len(body) <= MAX_MESSAGE:
             self._effects.append(Ask("send_message", SendMessage(link.number, body)))

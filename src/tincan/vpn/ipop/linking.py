@@ -31,10 +31,11 @@ from tincan.vpn.ipop.peers import PATIENCE, Link, Peer, Phase
 from tincan.vpn.module.events import CandidatesFound, Event, LinkChanged
 from tincan.vpn.module.methods import ConnectLink, CreateLink, LinkMade, Server, TrimLink
 from tincan.vpn.module.methods import Description as ApiDescription
+from tincan.vpn.module.states import State
 
 logger = logging.getLogger(__name__)
 
-STATUS = {"online": "online", "offline": "offline", "failed": "unknown"}
+STATUS = {State.ONLINE: "online", State.OFFLINE: "offline", State.FAILED: "unknown"}
 """What a link's state is told as in ``con_stat``; the others are not told."""
 
 
@@ -143,7 +144,7 @@ class Linking:
 
     def _begun_anew(self, link: Link, candidates: str) -> bool:
         """Whether the peer has begun its end anew, and it is ours to follow."""
-        if not candidates or link.theirs is None or link.state == "online" or not link.params.controlling:
+        if not candidates or link.theirs is None or link.state is State.ONLINE or not link.params.controlling:
             return False
         theirs = read_candidates(candidates, link.fingerprint)
         return theirs is not None and theirs.ufrag != link.theirs.ufrag

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from tincan.link.description import Description
-from tincan.vpn.module.methods import CreateLink, State, Statistics
+from tincan.vpn.module.methods import CreateLink, Statistics
+from tincan.vpn.module.states import State
 
 PATIENCE: Final = 1.5
 """Seconds that an end waits for candidates that come late (servers that do not answer take 5 s) before the peer is
@@ -51,7 +52,7 @@ class Link:
     number: int | None = None
     ours: Description | None = None
     theirs: Description | None = None
-    state: State = "new"
+    state: State = State.NEW
     deadline: float | None = None
 
     def turn(self, phase: Phase) -> None:
@@ -63,7 +64,7 @@ class Link:
     @property
     def dead(self) -> bool:
         """Whether nothing will come of this link any more."""
-        return self.state in ("offline", "failed")
+        return self.state in (State.OFFLINE, State.FAILED)
 
 
 @dataclass

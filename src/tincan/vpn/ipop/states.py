@@ -7,6 +7,7 @@ from typing import Any, Final
 from tincan.vpn.ipop.candidates import NO_FINGERPRINT, type_of, write_fingerprint
 from tincan.vpn.ipop.peers import Peer
 from tincan.vpn.module.methods import Identity, LinkState
+from tincan.vpn.module.states import State
 
 # What the original shows before it is told.
 DEFAULT_IP4: Final = "172.31.0.100"
@@ -24,8 +25,14 @@ def local_state(uid: str, ip4: str, ip6: str, identity: Identity) -> dict[str, A
         "_ip4": ip4 or DEFAULT_IP4,
         "_ip6": ip6 or DEFAULT_IP6,
         "_fpr": identity.fingerprint.upper() if uid else NO_FINGERPRINT,
-        "_mac": identity.mac.lower(),
+        "_mac": mac_of(uid, identity),
     }
+
+
+def mac_of(uid: str, identity: Identity) -> str:
+    """Return the tap's MAC address. In IP mode it has none, and controllers want one: it is made of the uid then."""
+    made = "02" + (uid or "00" * 20)[:10]
+    return (identity.mac or ":".join(made[at : at + 2] for at in range(0, 12, 2))).lower()
 
 
 def peer_state(peer: Peer, state: LinkState | None, now: float) -> dict[str, Any]:
@@ -42,7 +49,7 @@ def peer_state(peer: Peer, state: LinkState | None, now: float) -> dict[str, Any
         return told
     told["fpr"] = write_fingerprint(peer.link.fingerprint)
     told["last_time"] = max(0, int(now - peer.link.since))
-    if state is None or state.state != "online":
+    if state is None or state.state is not State.ONLINE:
         return told
     # Controllers read the addresses of whoever is online.
     told |= {"status": "online", "security": "dtls", "ip4": peer.ip4, "ip6": peer.ip6}

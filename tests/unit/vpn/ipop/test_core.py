@@ -35,6 +35,7 @@ from tincan.vpn.module.methods import (
     Statistics,
     TrimLink,
 )
+from tincan.vpn.module.states import State
 
 V14, V16 = Release.V14, Release.V16
 HERE = ("::1", 41000)
@@ -89,7 +90,7 @@ class Node:
         self.create(uid)
         self.opened(1)
         self.create(uid, cas=CAS)
-        self.happened(LinkChanged(7, uid, "online", "lan"))
+        self.happened(LinkChanged(7, uid, State.ONLINE, "lan"))
 
 
 def told(effects: list[Effect]) -> list[dict[str, Any]]:
@@ -277,12 +278,12 @@ def test_a_link_from_its_beginning_to_its_end() -> None:
     assert node.create(cas=CAS) == [Ask("connect_link", ConnectLink(7, theirs))]
     assert node.create(cas=CAS) == []  # once only
     assert node.create(cas=CAS, fpr=OURS) == []
-    assert node.happened(LinkChanged(7, SMALL, "connecting")) == []
-    assert told(node.happened(LinkChanged(7, SMALL, "online", "lan"))) == [
+    assert node.happened(LinkChanged(7, SMALL, State.CONNECTING)) == []
+    assert told(node.happened(LinkChanged(7, SMALL, State.ONLINE, "lan"))) == [
         {"uid": SMALL, "data": "online", "type": "con_stat"}
     ]
-    assert node.happened(LinkChanged(7, SMALL, "online", "relayed")) == []
-    assert told(node.happened(LinkChanged(7, SMALL, "offline"))) == [
+    assert node.happened(LinkChanged(7, SMALL, State.ONLINE, "relayed")) == []
+    assert told(node.happened(LinkChanged(7, SMALL, State.OFFLINE))) == [
         {"uid": SMALL, "data": "offline", "type": "con_stat"}
     ]
     assert node.call("trim_link", uid=SMALL) == [Ask("trim_link", TrimLink(link=7))]
@@ -371,7 +372,7 @@ def test_a_dead_link_is_begun_anew() -> None:
     node = Node()
     node.online()
     assert node.create() == []
-    node.happened(LinkChanged(7, SMALL, "failed"))
+    node.happened(LinkChanged(7, SMALL, State.FAILED))
     trim, opened = node.create()
     assert trim == Ask("trim_link", TrimLink(link=7))
     assert isinstance(opened, Open)
@@ -436,7 +437,7 @@ def test_an_online_peer() -> None:
     link = LinkState(
         7,
         SMALL,
-        "online",
+        State.ONLINE,
         "lan",
         0.0123,
         local="192.0.2.1:50000",
@@ -476,13 +477,13 @@ def test_an_online_peer() -> None:
         }
     ]
     node.now += 2
-    later = LinkState(7, SMALL, "online", "relayed", statistics=Statistics(1, 2, 1100, 4000))
+    later = LinkState(7, SMALL, State.ONLINE, "relayed", statistics=Statistics(1, 2, 1100, 4000))
     [state] = states(node, later)
     found = state["stats"][0]
     assert (found["sent_bytes_second"], found["recv_bytes_second"], found["local_type"]) == (1000, 50, "relay")
-    [state] = states(node, LinkState(7, SMALL, "online", "lan"), stats=False)
+    [state] = states(node, LinkState(7, SMALL, State.ONLINE, "lan"), stats=False)
     assert "stats" not in state
-    [state] = states(node, LinkState(8, SMALL, "online", "lan"))  # another link of the same peer
+    [state] = states(node, LinkState(8, SMALL, State.ONLINE, "lan"))  # another link of the same peer
     assert state["status"] == "offline"
 
 
@@ -564,7 +565,7 @@ def test_messages_between_controllers() -> None:
     assert node.happened(MessageCame(7, SMALL, icc(SMALL, OWN))) == [Send(HERE, b"\x03\x03" + icc(SMALL, "00" * 20))]
     for wrong in (b"", icc(LARGE, OWN), icc(SMALL, LARGE), icc(SMALL, OWN, kind=5)):
         assert node.happened(MessageCame(7, SMALL, wrong)) == []
-    node.happened(LinkChanged(7, SMALL, "offline"))
+    node.happened(LinkChanged(7, SMALL, State.OFFLINE))
     assert node.raw(datagram) == []
     old = Node(V14)
     old.online()
