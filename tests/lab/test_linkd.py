@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from lab.cans import TIN_CAN, settings
-from lab.modules import WITHIN, Linkd, Transfer, controllers, tie, tie_again
+from lab.modules import WITHIN, Linkd, Transfer, complete, controllers, tie, tie_again
 from lab.netlab import Lab, TurnServer
-from tincan.errors import DeviceMissing
+from tincan.errors import UsageError
 from tincan.vpn.module.client import spawn
 from tincan.vpn.module.events import LinkChanged, MessageCame, NetworkChanged, PacketUnrouted
 from tincan.vpn.module.interface import ModuleError
@@ -71,7 +71,7 @@ async def test_across_two_nats(lab: Lab) -> None:
         assert state.statistics is not None
         assert state.statistics.packets_out >= 3
         assert state.statistics.packets_in >= 3
-        assert (state.path, state.rtt is not None and state.rtt < 5) == ("direct-udp", True)
+        assert state.path == "direct-udp"
 
         # The controllers talk over the link, and packets to nobody are told.
         await bob.module.send_message(bob.link, b"hello")
@@ -83,7 +83,7 @@ async def test_across_two_nats(lab: Lab) -> None:
         modules[1].process.signal(signal.SIGKILL)
         began = time.monotonic()
         event = await alice.until(LinkChanged, state=State.OFFLINE)
-        assert time.monotonic() - began < 5.5, "the promise is 5 s; half a second is for a loaded machine"
+        assert time.monotonic() - began < 7, "5 s are promised; the rest is for a machine with other things to do"
         assert "silent" in (event.reason or "")
 
     # And a module that is told to stop leaves nothing behind.
@@ -99,8 +99,13 @@ async def test_relayed_between_symmetric_nats(lab: Lab) -> None:
     async with controllers(*modules) as (alice, bob):
         assert await tie(alice, bob, servers(turn, "stun", "turn")) == "relayed"
         await alice.ping(bob.address)
-        transfer = Transfer(alice, bob)
+        transfer = await asyncio.to_thread(Transfer, alice, bob)
         transfer.finish()
+        hidden = await alice.module.create_link(
+            "carol", controlling=True, servers=servers(turn, "turn"), relay_only=True
+        )
+        described = await complete(alice, hidden.link, hidden.description)
+        assert [candidate.kind for candidate in described.candidates] == ["relay"]
 
 
 async def test_a_connection_survives_another_uplink(lab: Lab) -> None:
@@ -123,10 +128,19 @@ async def test_a_connection_survives_another_uplink(lab: Lab) -> None:
 
 
 async def test_a_restart_while_all_is_well_loses_next_to_nothing(lab: Lab) -> None:
-    lan = lab.lan()
-    modules = [Linkd(lan.host(name)) for name in ("alice", "bob")]
+    """On a LAN with IPv6 alone."""
+    lan = lab.lan("ipv6")
+    modules = [Linkd(lan.host(name, family="ipv6")) for name in ("alice", "bob")]
     async with controllers(*modules) as (alice, bob):
         assert await tie(alice, bob) == "lan"
+        # Packets do not pass through the process that speaks ICE: they flow while it stands still.
+        for linkd in modules:
+            linkd.process.signal(signal.SIGSTOP)
+        try:
+            await alice.ping(bob.address)
+        finally:
+            for linkd in modules:
+                linkd.process.signal(signal.SIGCONT)
         transfer = await asyncio.to_thread(Transfer, alice, bob)
         for _ in range(2):
             assert await tie_again(alice, bob) == "lan"
@@ -164,7 +178,7 @@ async def test_a_module_ends_with_its_owner(lab: Lab) -> None:
             tap = (await module.identity()).tap
             assert os.path.exists(f"/sys/class/net/{tap}")
         assert not os.path.exists(f"/sys/class/net/{tap}")
-        with pytest.raises(DeviceMissing):
+        with pytest.raises(UsageError, match="name"):
             async with spawn(tap="this-name-is-too-long"):
                 pass
 

@@ -125,6 +125,7 @@ PURE = [
     "audio.tones",
     "vpn.module.api",
     "vpn.module.events",
+    "vpn.module.hello",
     "vpn.module.interface",
     "vpn.module.methods",
     "vpn.module.states",

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import msgspec
 
-from tincan.errors import DeviceMissing, TinCanError, WorldError
+from tincan.errors import DeviceMissing, TinCanError, UsageError, WorldError
 from tincan.tasks import settle
 from tincan.vpn.module.api import Answered, ClientSide, Told
 from tincan.vpn.module.events import Event
@@ -191,5 +191,5 @@ async def _reason(process: asyncio.subprocess.Process, listening: asyncio.Task[N
     await asyncio.wait([listening], timeout=1)
     lines = "".join(said).strip().splitlines()
     text = lines[-1].removeprefix("tin-can: ") if lines else "The TinCan module (linkd) ended at once."
-    error = DeviceMissing(text) if process.returncode == 9 else WorldError(text)
-    return error
+    kinds: dict[int | None, type[TinCanError]] = {9: DeviceMissing, 2: UsageError}
+    return kinds.get(process.returncode, WorldError)(text)

@@ -7,18 +7,19 @@ a byte that says what it is; what is not known is passed over.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated, Final
 
 import msgspec
 
 from tincan.errors import ProtocolError
 from tincan.vpn.module.methods import Mode
-from tincan.vpn.path.plane import SECRET_LENGTH, Cipher, LinkKeys
 
 VERSION: Final = 1
 HELLO: Final = b"\x01"
 MESSAGE: Final = b"\x02"
+
+AES: Final = "aes-128-gcm"
+CHACHA: Final = "chacha20-poly1305"
 
 
 class Hello(msgspec.Struct, frozen=True):
@@ -34,8 +35,7 @@ _hellos = msgspec.json.Decoder(Hello)
 
 def our_hello(mode: Mode, *, fast_aes: bool) -> Hello:
     """Return this end's hello."""
-    ciphers = [Cipher.AES_128_GCM, Cipher.CHACHA20_POLY1305]
-    return Hello(VERSION, mode, tuple(c.value for c in (ciphers if fast_aes else reversed(ciphers))))
+    return Hello(VERSION, mode, (AES, CHACHA) if fast_aes else (CHACHA, AES))
 
 
 def write_hello(hello: Hello) -> bytes:
@@ -53,33 +53,31 @@ def read_hello(message: bytes) -> Hello:
         raise ProtocolError("The other end of the link does not speak as a TinCan module does.") from None
 
 
-@dataclass(frozen=True)
-class Agreed:
-    """What two hellos come to."""
-
-    cipher: Cipher
-
-
-def agree(ours: Hello, theirs: Hello) -> Agreed:
-    """Compare two hellos; both ends come to the same. `ProtocolError` where they do not go together."""
+def agree(ours: Hello, theirs: Hello) -> str:
+    """Return the cipher that two hellos come to, the same at both ends; `ProtocolError` where there is none."""
     if theirs.mode != ours.mode:
         words = {"ip": "IP packets", "switch": "Ethernet frames"}
         raise ProtocolError(
             f"The other end carries {words[theirs.mode]} and this one {words[ours.mode]}; both must be in one mode."
         )
-    aes = Cipher.AES_128_GCM.value
-    liked = [h.ciphers[:1] == (aes,) for h in (ours, theirs)]
-    cipher = Cipher.AES_128_GCM if all(liked) else Cipher.CHACHA20_POLY1305
-    if cipher.value not in theirs.ciphers:
+    cipher = AES if ours.ciphers[:1] == theirs.ciphers[:1] == (AES,) else CHACHA
+    if cipher not in theirs.ciphers:
         raise ProtocolError("The other end of the link has no cipher that this one has; update the older one.")
-    return Agreed(cipher)
+    return cipher
 
 
-EXPORTED: Final = 2 * SECRET_LENGTH
-"""Bytes of keying material: the secret of DTLS's client, then its server's."""
+MESSAGES_A_SECOND: Final = 100
+BURST: Final = 200
 
 
-def keys_of(exported: bytes, *, client: bool, cipher: Cipher) -> LinkKeys:
-    """Split the keying material of a link into the secrets of the two directions."""
-    first, second = exported[:SECRET_LENGTH], exported[SECRET_LENGTH:]
-    return LinkKeys(first, second, cipher) if client else LinkKeys(second, first, cipher)
+class Allowance:
+    """How many messages a peer may send: `BURST` at once, `MESSAGES_A_SECOND` in the long run."""
+
+    def __init__(self, now: float) -> None:
+        self._empty_at = now
+        """When all that was taken has been made up for."""
+
+    def take(self, now: float) -> float:
+        """Take one message; return how many seconds it has to wait."""
+        self._empty_at = max(self._empty_at, now) + 1 / MESSAGES_A_SECOND
+        return max(0.0, self._empty_at - now - BURST / MESSAGES_A_SECOND)

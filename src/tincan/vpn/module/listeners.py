@@ -1,4 +1,8 @@
-"""Those who listen to a module's events: each has a bounded queue, and who does not keep up is let go."""
+"""Those who listen to a module's events: each has a bounded queue, and who does not keep up is let go.
+
+Packets without a link can be many (somebody scans the network), and one that
+is not told does no harm: when much waits already, they are left out.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Final
 
-from tincan.vpn.module.events import Event
+from tincan.vpn.module.events import Event, PacketUnrouted
 from tincan.vpn.module.interface import TOO_MANY, ModuleError
 
 MAX_WAITING: Final = 1024
@@ -25,6 +29,8 @@ class Listeners:
     def tell(self, event: Event) -> None:
         """Hand an event to everybody; never waits."""
         for queue in tuple(self._queues):
+            if isinstance(event, PacketUnrouted) and queue.qsize() >= self._limit // 2:
+                continue
             if queue.qsize() < self._limit:
                 queue.put_nowait(event)
             else:

@@ -20,10 +20,9 @@ import msgspec
 from tincan import __version__
 from tincan.errors import TinCanError, UsageError
 from tincan.link.webrtc import Certificate
-from tincan.nat.addresses import interfaces
 from tincan.nat.servers import IceServer, parse_server
 from tincan.tasks import plain_errors
-from tincan.vpn.module import netwatch
+from tincan.vpn.module import netwatch, nic
 from tincan.vpn.module.events import Event, MtuChanged, NetworkChanged, PacketUnrouted
 from tincan.vpn.module.hello import our_hello
 from tincan.vpn.module.interface import (
@@ -161,7 +160,10 @@ class LocalModule(Module):
         self._listeners.end()
 
     async def _open(self, settings: PlaneSettings) -> None:
-        self._plane = await self._stack.enter_async_context(self._open_plane(settings))
+        try:
+            self._plane = await self._stack.enter_async_context(self._open_plane(settings))
+        except ValueError as exc:
+            raise UsageError(f"The tap cannot be made: {exc}.") from exc
         self._links = Links(self._plane, self._group, self._listeners.tell)
         self._links.on_used = self._used_changed
         self._listening = self._group.create_task(self._listen(), name="events of the data plane")
@@ -204,7 +206,7 @@ class LocalModule(Module):
             version=__version__,
             fingerprint=fingerprint_text(self._certificate.digest),
             tap=self._plane.tap,
-            mac=_read(f"/sys/class/net/{self._plane.tap}/address").strip() or None,
+            mac=nic.mac(self._plane.tap),
             mode=settings.mode.value,
             addresses=tuple(map(str, settings.addresses)),
             mtu=settings.mtu or default,
@@ -251,15 +253,20 @@ class LocalModule(Module):
 
     async def _configure(self, **changes: Any) -> None:
         async with self._changing:
-            settings = dataclasses.replace(self._plane.settings, **changes, translation=self._translations())
+            settings = dataclasses.replace(self._plane.settings, **changes)
+            settings = dataclasses.replace(settings, translation=self._translations(settings.addresses))
             if settings != self._plane.settings:
                 await self._plane.configure(settings)
 
-    def _translations(self) -> dict[int, dict[str, str]] | None:
+    def _translations(self, addresses: tuple[plane.Interface, ...]) -> dict[int, dict[str, str]] | None:
         own, peers = self._translation.own, self._translation.peers
         if own is None:
             return None
-        return {n: {"own": own, "peer": peers[peer]} for n, peer in self._links.used().items() if peer in peers}
+        ours = {"own": own}
+        for interface in addresses:
+            if str(interface.ip) == own:
+                ours["network"] = str(interface.network)
+        return {n: {**ours, "peer": peers[peer]} for n, peer in self._links.used().items() if peer in peers}
 
     def _used_changed(self) -> None:
         if self._translation.own is not None:
@@ -273,7 +280,7 @@ class LocalModule(Module):
             servers=servers,
             relay_only=relay_only,
             certificate=self._certificate,
-            interfaces=netwatch.usable_interfaces(interfaces(), self._avoided()),
+            interfaces=netwatch.usable_interfaces(self._avoided()),
             hello=our_hello(self._plane.settings.mode.value, fast_aes=self._fast_aes),
         )
 

@@ -138,14 +138,14 @@ class SetTranslation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Rewrite IPv4 packets on arrival (SocialVPN); ``own`` None: do not, or no more."""
 
     own: _Text | None
-    """The address that this machine has on its own tap, perhaps with its network (``172.31.0.100/16``)."""
+    """The address that this machine has on its own tap."""
 
     peers: Annotated[dict[Peer, _Text], msgspec.Meta(max_length=MAX_PEERS)] = {}
     """Each peer's address as this machine sees it."""
 
     def __post_init__(self) -> None:
         for address in (*([] if self.own is None else [self.own]), *self.peers.values()):
-            _check("own and peers", ipaddress.IPv4Interface, address)
+            _check("own and peers", ipaddress.IPv4Address, address)
 
 
 class CreateLink(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

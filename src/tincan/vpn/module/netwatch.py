@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from tincan.nat.addresses import Interface, interfaces
+from tincan.vpn.module.nic import carries
 
 # <linux/rtnetlink.h>: RTMGRP_LINK, RTMGRP_IPV4_IFADDR, _IPV4_ROUTE, RTMGRP_IPV6_IFADDR, _IPV6_ROUTE.
 _GROUPS: Final = 0x1 | 0x10 | 0x40 | 0x100 | 0x400
@@ -25,9 +26,15 @@ LATEST: Final = 2.0
 """Seconds after which it is looked even while there is more news."""
 
 
-def usable_interfaces(found: Collection[Interface], ignored: Collection[str]) -> tuple[Interface, ...]:
-    """Leave out those that links must not use: what goes through a tap would go through itself."""
-    return tuple(i for i in found if i.name not in ignored and not is_ours(i.name))
+def usable_interfaces(ignored: Collection[str]) -> tuple[Interface, ...]:
+    """Return the addresses that links may use: not those of taps, and none whose cable is pulled.
+
+    What goes through a tap would go through itself. Where there is no carrier,
+    servers could only be waited for in vain.
+    """
+    found = interfaces()
+    dead = {name for name in {i.name for i in found} if not carries(name)}
+    return tuple(i for i in found if i.name not in ignored and i.name not in dead and not is_ours(i.name))
 
 
 def is_ours(name: str) -> bool:
@@ -61,7 +68,7 @@ def snapshot(ignored: Collection[str]) -> Snapshot:
             texts.append(Path("/proc/self/net", name).read_text(encoding="ascii"))
         except OSError:  # a kernel without IPv6
             texts.append("")
-    return frozenset(usable_interfaces(interfaces(), ignored)), default_routes(texts[0], texts[1], ignored)
+    return frozenset(usable_interfaces(ignored)), default_routes(texts[0], texts[1], ignored)
 
 
 async def watch(ignored: Callable[[], Collection[str]], changed: Callable[[], None]) -> None:

@@ -24,16 +24,15 @@ from tincan.nat.addresses import Interface
 from tincan.nat.servers import IceServer
 from tincan.tasks import plain_errors
 from tincan.vpn.module.hello import (
-    EXPORTED,
     MESSAGE,
+    Allowance,
     Hello,
     agree,
-    keys_of,
     read_hello,
     write_hello,
 )
-from tincan.vpn.module.methods import Candidate, Description
-from tincan.vpn.path.plane import LinkKeys, LinkTransport, RelayedTransport, UdpTransport
+from tincan.vpn.module.methods import MAX_MESSAGE, Candidate, Description
+from tincan.vpn.path.plane import SECRET_LENGTH, Cipher, LinkKeys, LinkTransport, RelayedTransport, UdpTransport
 
 HELLO_TIMEOUT: Final = 10.0
 """Seconds for the peer's hello, once the link stands."""
@@ -56,7 +55,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Told:
-    """Whom a strand tells what. None of them may raise; ``up`` is waited for before the peer's messages are read."""
+    """Whom a strand tells what. Only ``up`` may raise, `NoPath`, and is waited for before messages are read."""
 
     candidates: Callable[[tuple[Candidate, ...], bool], None]
     up: Callable[[LinkKeys], Awaitable[None]]
@@ -183,9 +182,9 @@ class Strand:
             raise ProtocolError("The other end of the link said nothing.") from None
         except ChannelClosed:
             raise NoPath("The path broke before the link was up.") from None
-        cipher = agree(self.wanted.hello, theirs).cipher
-        keys = keys_of(self.link.export(EXPORTED), client=self.link.is_dtls_client, cipher=cipher)
-        await self._told.up(keys)
+        cipher = Cipher(agree(self.wanted.hello, theirs))
+        exported = self.link.export(2 * SECRET_LENGTH)
+        await self._told.up(keys_of(exported, client=self.link.is_dtls_client, cipher=cipher))
         self.is_up = True
         self.link.ice.on_route = self._told.route
         self._told.route()  # another pair may have been nominated meanwhile
@@ -196,10 +195,14 @@ class Strand:
                 await self.link.control.send(await self._outbox.get())
 
     async def _read(self) -> None:
+        loop = asyncio.get_running_loop()
         with contextlib.suppress(ChannelClosed):
+            allowance = Allowance(loop.time())
             while True:
                 message = await self.link.control.receive()
-                if message[:1] == MESSAGE:
+                if message[:1] == MESSAGE and len(message) <= 1 + MAX_MESSAGE:
+                    # A peer may not flood the controller's events: it is let wait, by SCTP.
+                    await asyncio.sleep(allowance.take(loop.time()))
                     self._told.message(message[1:])
 
     # -- candidates --------------------------------------------------------------------
@@ -239,3 +242,9 @@ class Strand:
                 await self.link.ice.add_remote(candidate)
         await self._asked.wait()  # until our own servers have answered, the last pair has not been tried
         await self.link.ice.end_of_remote()
+
+
+def keys_of(exported: bytes, *, client: bool, cipher: Cipher) -> LinkKeys:
+    """Split keying material into the secrets of the two directions: that of DTLS's client comes first."""
+    first, second = exported[:SECRET_LENGTH], exported[SECRET_LENGTH:]
+    return LinkKeys(first, second, cipher) if client else LinkKeys(second, first, cipher)

@@ -103,3 +103,13 @@ async def test_who_does_not_listen_is_let_go() -> None:
     alice.stop()
     async with alice.events() as heard:
         assert [event async for event in heard] == []
+
+
+@in_virtual_time
+async def test_a_flood_of_packets_costs_a_listener_nothing_else() -> None:
+    _, alice, _ = pair()
+    async with alice.events() as heard:
+        for _ in range(2000):
+            alice.want("10.0.0.1")
+        alice.change_network()
+        await until(heard, NetworkChanged)

@@ -18,7 +18,7 @@ import pytest
 from tincan.errors import UsageError, WorldError
 from tincan.vpn.module.api import MAX_LINE
 from tincan.vpn.module.client import ModuleGone, connect
-from tincan.vpn.module.events import LinkChanged, NetworkChanged
+from tincan.vpn.module.events import LinkChanged, MessageCame, NetworkChanged
 from tincan.vpn.module.interface import ModuleError
 from tincan.vpn.module.memory import MemoryModule, MemoryNetwork
 from tincan.vpn.module.server import MAX_CONNECTIONS, Server, allowed, listening
@@ -198,7 +198,7 @@ async def test_who_does_not_read_is_let_go_and_delays_nobody(tmp_path: Path, mon
         lazy.writer.transport.pause_reading()
         for _ in range(40):
             for _ in range(100):
-                module.want("10.0.0.1", bytes(1400))
+                module.tell(MessageCame(1, "bob", bytes(1400)))
             await other.identity()
         lazy.writer.transport.resume_reading()
         with contextlib.suppress(ConnectionError):
