@@ -1,0 +1,226 @@
+"""How two become friends, over a link that a phrase has authenticated. The core is pure; `befriend` drives it.
+
+::
+
+    card(keys, nonce)     <->     card(keys, nonce)
+    proof(signature)      <->     proof(signature)      over both cards
+    answer(yes)           <->     answer(yes)           when the user has said so
+    kept                  <->     kept                  it is in the file
+
+The phrase says who is at the other end. The proof says that whoever it is
+has the private key: else somebody could hand in another one's public keys as
+his own. Nothing is kept before both users have agreed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import enum
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Final
+
+import msgspec
+
+from tincan.errors import AuthenticationFailed, NoPath, PeerRefused, ProtocolError
+from tincan.identity import KEY, SIGNATURE, Identity, PublicIdentity
+from tincan.link.interface import Channel, ChannelClosed
+from tincan.tasks import settle
+
+logger = logging.getLogger(__name__)
+
+MAX_FRAME: Final = 1024
+LEAVING: Final = 5.0
+"""Seconds for the other one to say that it has kept us too."""
+
+_LABEL: Final = b"tin-can friend 1"
+_NONCE: Final = 32
+
+_Key = Annotated[bytes, msgspec.Meta(min_length=KEY, max_length=KEY)]
+
+
+class Card(msgspec.Struct, frozen=True, tag="card", tag_field="kind"):
+    """Somebody's public keys, and a number that nobody has seen before."""
+
+    signing: _Key
+    agreeing: _Key
+    nonce: Annotated[bytes, msgspec.Meta(min_length=_NONCE, max_length=_NONCE)]
+
+
+class Proof(msgspec.Struct, frozen=True, tag="proof", tag_field="kind"):
+    """A signature over the signer's card and then the other one's."""
+
+    signature: Annotated[bytes, msgspec.Meta(min_length=SIGNATURE, max_length=SIGNATURE)]
+
+
+class Answer(msgspec.Struct, frozen=True, tag="answer", tag_field="kind"):
+    """What the user has said."""
+
+    yes: bool
+
+
+class Kept(msgspec.Struct, frozen=True, tag="kept", tag_field="kind"):
+    """The friend is in the file."""
+
+
+_decoder = msgspec.msgpack.Decoder(Card | Proof | Answer | Kept)
+_encoder = msgspec.msgpack.Encoder()
+
+
+class State(enum.Enum):
+    """How far the other one has come."""
+
+    GREETED = "its card is awaited"
+    SHOWN = "its proof is awaited"
+    PROVEN = "its answer is awaited"
+    AGREED = "it has agreed"
+    KEPT = "it has kept us"
+
+
+class Befriending:
+    """One side. Call `receive` with each frame, and send what `data_to_send` returns after each call."""
+
+    def __init__(self, identity: Identity, nonce: bytes) -> None:
+        self.state = State.GREETED
+        self.peer: PublicIdentity | None = None
+        """Who the other one is, once it has proven that; until then not to be believed."""
+        self._identity = identity
+        self._card = Card(identity.public.signing, identity.public.agreeing, nonce)
+        self._theirs: Card | None = None
+        self._answered: bool | None = None
+        self._out: list[bytes] = [_encoder.encode(self._card)]
+
+    def data_to_send(self) -> list[bytes]:
+        """Return the frames to send now."""
+        out, self._out = self._out, []
+        return out
+
+    def receive(self, frame: bytes) -> None:
+        """Take a frame. Raises `PeerRefused` for a no, `AuthenticationFailed` for a false proof, `ProtocolError`."""
+        try:
+            if len(frame) > MAX_FRAME:
+                raise ValueError("too long")
+            said = _decoder.decode(frame)
+        except (ValueError, RecursionError):  # msgspec's errors are ValueErrors
+            raise ProtocolError("The other can said something that cannot be read; update the older one.") from None
+        match (self.state, said):
+            case (State.GREETED, Card()):
+                self._take_card(said)
+            case (State.SHOWN, Proof()):
+                self._take_proof(said)
+            case (State.PROVEN, Answer(yes=True)):
+                self._become(State.AGREED)
+            case (State.PROVEN, Answer(yes=False)):
+                raise PeerRefused("The other one said no; neither of you has kept anything.")
+            case (State.AGREED, Kept()) if self._answered:
+                self._become(State.KEPT)
+            case _:
+                raise ProtocolError("The other can said something out of turn; update the older one.")
+
+    def answer(self, yes: bool) -> None:
+        """Say what the user has said, once `peer` is known."""
+        if self.peer is None or self._answered is not None:
+            raise RuntimeError("there is nothing to answer")
+        self._answered = yes
+        self._out.append(_encoder.encode(Answer(yes)))
+
+    def keep(self) -> None:
+        """Say that the friend is in the file, once both have agreed."""
+        if self.state is not State.AGREED or not self._answered:
+            raise RuntimeError("not both have agreed")
+        self._out.append(_encoder.encode(Kept()))
+
+    def _take_card(self, card: Card) -> None:
+        if card.signing == self._card.signing or card.agreeing == self._card.agreeing:
+            # Also what somebody in between would do who only hands back what he gets.
+            raise AuthenticationFailed("The other one shows your own keys: this is the same user's tin-can.")
+        self._theirs = card
+        self._out.append(_encoder.encode(Proof(self._identity.sign(_to_sign(self._card, card)))))
+        self._become(State.SHOWN)
+
+    def _take_proof(self, proof: Proof) -> None:
+        assert self._theirs is not None  # noqa: S101 - our own states, no input
+        public = PublicIdentity(self._theirs.signing, self._theirs.agreeing)
+        if not public.verify(proof.signature, _to_sign(self._theirs, self._card)):
+            raise AuthenticationFailed("The other one has shown keys that are not its own. Do not trust it.")
+        try:
+            self._identity.secret_with(public)
+        except ValueError:
+            raise AuthenticationFailed("The other one has shown a key that is none. Do not trust it.") from None
+        self.peer = public
+        self._become(State.PROVEN)
+
+    def _become(self, state: State) -> None:
+        logger.debug("befriending: %s -> %s", self.state.value, state.value)
+        self.state = state
+
+
+def _to_sign(signer: Card, other: Card) -> bytes:
+    return b"".join((_LABEL, *(part for c in (signer, other) for part in (c.signing, c.agreeing, c.nonce))))
+
+
+async def befriend(
+    channel: Channel,
+    identity: Identity,
+    nonce: bytes,
+    ask: Callable[[PublicIdentity], Awaitable[bool]],
+    keep: Callable[[PublicIdentity], None],
+) -> None:
+    """Make the one at the other end of a channel a friend.
+
+    ``ask`` is awaited when it is known who that is, ``keep`` called when both
+    have agreed. Raises what `Befriending.receive` raises, `PeerRefused` when
+    one's own user says no, and `NoPath` when the other one goes away.
+    """
+    core = Befriending(identity, nonce)
+    try:
+        await _until(core, channel, State.PROVEN)
+        assert core.peer is not None  # noqa: S101 - our own states, no input
+        yes = await _asked(core, channel, ask(core.peer))
+        core.answer(yes)
+        await _flush(core, channel)
+        if not yes:
+            await channel.drain()
+            raise PeerRefused("You said no; neither of you has kept anything.")
+        await _until(core, channel, State.AGREED)
+    except ChannelClosed:
+        raise NoPath("The other can went away before both had agreed; nothing was kept. Try again.") from None
+    keep(core.peer)
+    core.keep()
+    # The other one has agreed, so it keeps us as well, unless it dies this very moment.
+    with contextlib.suppress(ChannelClosed, TimeoutError):
+        async with asyncio.timeout(LEAVING):
+            await _flush(core, channel)
+            await channel.drain()
+            await _until(core, channel, State.KEPT)
+
+
+async def _asked(core: Befriending, channel: Channel, asking: Awaitable[bool]) -> bool:
+    """Return what the user says, unless the other one says no or goes away before that."""
+    user = asyncio.ensure_future(asking)
+    hearing = asyncio.ensure_future(_until(core, channel, State.AGREED))
+    try:
+        await asyncio.wait([user, hearing], return_when=asyncio.FIRST_COMPLETED)
+        if hearing.done():
+            hearing.result()  # it has agreed, or this raises
+        yes = await user
+    finally:
+        await settle(user, hearing)
+    if not hearing.cancelled():
+        hearing.result()
+    return yes
+
+
+async def _until(core: Befriending, channel: Channel, state: State) -> None:
+    """Go on until the other one has come so far, or farther."""
+    order = list(State)
+    await _flush(core, channel)
+    while order.index(core.state) < order.index(state):
+        core.receive(await channel.receive())
+        await _flush(core, channel)
+
+
+async def _flush(core: Befriending, channel: Channel) -> None:
+    for frame in core.data_to_send():
+        await channel.send(frame)
