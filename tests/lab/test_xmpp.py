@@ -13,7 +13,7 @@ import pytest
 from lab.netlab import Host, Lab
 from lab.prosody import DOMAIN, PASSWORD, PORT, Authority, Prosody
 from tincan.vpn.ipop.effects import Login
-from tincan.vpn.ipop.overlay import Gone, Heard, OverlayEvent, Said, SignedIn, SignedOut
+from tincan.vpn.ipop.events import Gone, Heard, OverlayEvent, Said, SignedIn, SignedOut
 
 pytest.importorskip("slixmpp")
 A, B, C = ("a1" * 20, "b2" * 20, "c3" * 20)

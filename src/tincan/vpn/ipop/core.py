@@ -24,10 +24,10 @@ from typing import Any, Final
 
 from tincan.vpn.ipop import wire
 from tincan.vpn.ipop.effects import Address, Ask, Effect, Identify, Login, Look, Send, SetLogging, Tell
+from tincan.vpn.ipop.events import Gone, Heard, OverlayEvent, Said, SignedIn, SignedOut
 from tincan.vpn.ipop.frames import from_tap, to_tap
 from tincan.vpn.ipop.friends import MAX_DATA, MAX_FRIENDS, acceptable
 from tincan.vpn.ipop.linking import Linking
-from tincan.vpn.ipop.overlay import Gone, Heard, OverlayEvent, Said, SignedIn, SignedOut
 from tincan.vpn.ipop.peers import Peer
 from tincan.vpn.ipop.states import local_state, mac_of, peer_state
 from tincan.vpn.module.events import Event, MessageCame, PacketUnrouted

@@ -16,7 +16,8 @@ from typing import Final, TypeAlias
 from tincan.tasks import plain_errors
 from tincan.vpn.ipop.core import Dialect
 from tincan.vpn.ipop.effects import Address, Ask, Effect, Identify, Login, Look, Open, Send, SetLogging, Tell
-from tincan.vpn.ipop.overlay import Overlay, OverlayEvent, SignedIn, SignedOut
+from tincan.vpn.ipop.events import OverlayEvent, SignedIn, SignedOut
+from tincan.vpn.ipop.overlay import Overlay
 from tincan.vpn.ipop.wire import Release
 from tincan.vpn.module.events import Event
 from tincan.vpn.module.interface import Module, ModuleError

@@ -1,54 +1,15 @@
-"""The seam to messages between controllers: `Overlay`, its events, and one in memory for tests."""
+"""The seam to messages between controllers: `Overlay`, and one in memory for tests."""
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
-from typing import Final, Protocol, TypeAlias
+from typing import Final, Protocol
 
 from tincan.vpn.ipop.effects import Login
+from tincan.vpn.ipop.events import Gone, Heard, OverlayEvent, Said, SignedIn, SignedOut
 
 MAX_WAITING: Final = 1024
 """Events that are not yet read; messages beyond are lost, as they may be anyway."""
-
-
-@dataclass(frozen=True)
-class Heard:
-    """A friend's node has shown that it is there."""
-
-    uid: str
-
-
-@dataclass(frozen=True)
-class Gone:
-    """A friend's node has signed off."""
-
-    uid: str
-
-
-@dataclass(frozen=True)
-class Said:
-    """A friend's controller says something. Nothing of it has been checked."""
-
-    uid: str
-    kind: str
-    data: str = field(repr=False)
-
-
-@dataclass(frozen=True)
-class SignedIn:
-    """The login worked."""
-
-
-@dataclass(frozen=True)
-class SignedOut:
-    """The login failed, or the connection was lost. ``final``: it is not tried again by itself."""
-
-    reason: str
-    final: bool
-
-
-OverlayEvent: TypeAlias = Heard | Gone | Said | SignedIn | SignedOut
 
 
 class Overlay(Protocol):

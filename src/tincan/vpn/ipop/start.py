@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from tincan.vpn.ipop.effects import Login
-from tincan.vpn.ipop.overlay import Events, Overlay, OverlayEvent, SignedOut
+from tincan.vpn.ipop.events import OverlayEvent, SignedOut
+from tincan.vpn.ipop.overlay import Events, Overlay
 from tincan.vpn.ipop.service import serve
 from tincan.vpn.ipop.wire import Release
 from tincan.vpn.module.events import XmppChanged

@@ -29,8 +29,9 @@ from slixmpp.xmlstream.matcher import StanzaPath
 
 from tincan.errors import UsageError
 from tincan.vpn.ipop.effects import Login
+from tincan.vpn.ipop.events import Gone, Heard, OverlayEvent, Said, SignedIn, SignedOut
 from tincan.vpn.ipop.friends import RESOURCE, Friends
-from tincan.vpn.ipop.overlay import Events, Gone, Heard, OverlayEvent, Said, SignedIn, SignedOut
+from tincan.vpn.ipop.overlay import Events
 
 PRESENCE: Final = 120.0
 """Seconds between two presences; controllers take a friend for gone after 8 times ``wait_time``, 120 s by default."""

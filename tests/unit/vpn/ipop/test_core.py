@@ -13,7 +13,7 @@ from tincan.link.description import Candidate as IceCandidate
 from tincan.vpn.ipop.candidates import NO_FINGERPRINT
 from tincan.vpn.ipop.core import Dialect
 from tincan.vpn.ipop.effects import Ask, Effect, Identify, Login, Look, Open, Send, SetLogging, Tell
-from tincan.vpn.ipop.overlay import Gone, Heard, Said, SignedIn, SignedOut
+from tincan.vpn.ipop.events import Gone, Heard, Said, SignedIn, SignedOut
 from tincan.vpn.ipop.peers import PATIENCE
 from tincan.vpn.ipop.wire import METHODS, Release
 from tincan.vpn.module.events import CandidatesFound, LinkChanged, MessageCame, PacketUnrouted
