@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,7 @@ def test_friends_find_each_other_and_talk(server: Host) -> None:
             session = carol.overlay._session
             assert session is not None
             session._friends.came(f"alice@{DOMAIN}", f"tincan{A}")
+            session._client.send_presence_subscription(pto=f"alice@{DOMAIN}")  # who does not let her in by herself
             assert carol.overlay.send(A, "con_req", "stranger")
             assert not alice.overlay.send(C, "con_req", "nobody there")
             bob.overlay.send(A, "send_msg", "last")
@@ -95,6 +97,25 @@ def test_friends_find_each_other_and_talk(server: Host) -> None:
             await alice.until(Heard(B))
             await bob.until(Heard(A))
         alice.seen.clear()
+
+    run(server, talk)
+
+
+def test_a_server_that_falls_silent(server: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    authority = Authority(server.lab.registry.directory)
+    prosody = Prosody(server, ["lab"], certificate=authority.sign(DOMAIN))
+    monkeypatch.setattr("tincan.vpn.ipop.xmpp.PING", 1)
+    monkeypatch.setattr("tincan.vpn.ipop.xmpp.PING_TIMEOUT", 1)
+
+    async def talk() -> None:
+        node = Node(server, A, "lab", authority.file)
+        async with node.running():
+            await node.until(SignedIn())
+            prosody.process.signal(signal.SIGSTOP)
+            assert not (await node.until(SignedOut)).final
+            node.seen.clear()
+            prosody.process.signal(signal.SIGCONT)
+            await node.until(SignedIn())
 
     run(server, talk)
 

@@ -30,7 +30,7 @@ from tincan.vpn.ipop.friends import MAX_DATA, MAX_FRIENDS, acceptable
 from tincan.vpn.ipop.linking import Linking
 from tincan.vpn.ipop.peers import Peer
 from tincan.vpn.ipop.states import local_state, mac_of, peer_state
-from tincan.vpn.module.events import Event, MessageCame, PacketUnrouted
+from tincan.vpn.module.events import Event, LinkChanged, MessageCame, PacketUnrouted
 from tincan.vpn.module.methods import (
     MAX_MESSAGE,
     Identity,
@@ -129,6 +129,12 @@ class Dialect:
     def identified(self, identity: Identity) -> None:
         """The module has answered an `Identify`."""
         self.identity = identity
+        self._mode = identity.mode
+
+    def refreshed(self, links: tuple[LinkState, ...], now: float) -> None:
+        """Events of the module have been missed; this is how its links are now."""
+        for state in links:
+            self._links.happened(LinkChanged(state.link, state.peer, state.state), now)
 
     def looked(self, look: Look, links: tuple[LinkState, ...], now: float) -> None:
         """The module has answered a `Look`: this node's state goes first, then that of each peer."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Final, TypeAlias
 
 from tincan.tasks import plain_errors
@@ -21,12 +21,12 @@ from tincan.vpn.ipop.overlay import Overlay
 from tincan.vpn.ipop.wire import Release
 from tincan.vpn.module.events import Event
 from tincan.vpn.module.interface import Module, ModuleError
-from tincan.vpn.module.methods import CreateLink
+from tincan.vpn.module.methods import CreateLink, LinkState
 
 MAX_WAITING: Final = 1024
 LEVELS: Final = {0: logging.CRITICAL + 1, 1: logging.ERROR, 2: logging.INFO, 3: logging.DEBUG}
 
-Arrival: TypeAlias = tuple[bytes, Address] | Event | OverlayEvent
+Arrival: TypeAlias = tuple[bytes, Address] | Event | OverlayEvent | list[LinkState]
 
 logger = logging.getLogger(__name__)
 
@@ -66,13 +66,31 @@ class Engine:
         """Work until cancelled, or until the module ends."""
         dialect = Dialect(self._release, await self._module.identity())
         with plain_errors():
-            async with self._module.events() as events, asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._work(dialect, group)), group.create_task(self._hear())]
-                ready()
-                async for event in events:
-                    await self._inbox.put(event)
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(self._hear())]
+                async with self._module.events() as events:
+                    tasks.append(group.create_task(self._work(dialect, group)))
+                    ready()
+                    missed = await self._follow(events)
+                while missed:
+                    async with self._module.events() as events:
+                        await self._inbox.put(list(await self._module.state()))
+                        missed = await self._follow(events)
                 for task in [*tasks, *filter(None, [self._login])]:
                     task.cancel()
+
+    async def _follow(self, events: AsyncIterator[Event]) -> bool:
+        """Take events until the module ends, or until some were missed: then return True.
+
+        A peer can send messages faster than they are handed on, and that must not end anything here.
+        """
+        try:
+            async for event in events:
+                await self._inbox.put(event)
+        except ModuleError as exc:
+            logger.warning("%s", exc)
+            return True
+        return False
 
     async def _hear(self) -> None:
         while True:
@@ -97,6 +115,8 @@ class Engine:
         elif isinstance(arrival, OverlayEvent):
             self._report(arrival)
             dialect.overlay(arrival, now)
+        elif isinstance(arrival, list):
+            dialect.refreshed(tuple(arrival), now)
         elif arrival is not None:
             dialect.happened(arrival, now)
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from interop.ipop_controllers import GroupVpn14, GroupVpn16, SocialVpn16, ip6_of
 from tincan.vpn.ipop.wire import Release
+from tincan.vpn.module.events import NetworkChanged
 from unit.vpn.ipop.world import Node, World, until
 from virtualtime import in_virtual_time
 
@@ -134,10 +137,9 @@ async def test_v16_groupvpn_comes_together() -> None:
 
 @in_virtual_time
 async def test_v16_a_packet_takes_the_way_by_controllers() -> None:
-    """Ring of three, one successor each: what has no link of its own is wrapped, sent along, and injected."""
+    """What has no link of its own is handed to the controller, wrapped, sent along, and injected at the other end."""
     world = World()
-    nodes = [world.node(f"n{n}", Release.V16, GroupVpn16(f"10.9.0.{n}", **ACCOUNT)) for n in (1, 2)]
-    a, b = nodes
+    a, b = (world.node(f"n{n}", Release.V16, GroupVpn16(f"10.9.0.{n}", **ACCOUNT)) for n in (1, 2))
     packet = bytes.fromhex("4500001c000000004001") + bytes(2) + bytes([10, 9, 0, 1, 10, 9, 0, 2]) + bytes(8)
     async with world.running():
         await until(lambda: a.controller.online() and b.controller.online())
@@ -166,6 +168,31 @@ async def test_v16_socialvpn_comes_together() -> None:
         assert node.module.translation.own == "172.31.0.100"
         assert sorted(node.module.translation.peers.values()) == ["172.31.0.101", "172.31.0.102"]
         assert set(node.module.translation.peers) == set(uids) - {node.controller.uid}
+
+
+@in_virtual_time
+async def test_events_that_are_missed_end_nothing() -> None:
+    world = World()
+    a, b = group14(world, "a", "172.16.0.1"), group14(world, "b", "172.16.0.2")
+    async with world.running():
+        await until(lambda: a.controller.online() and b.controller.online())
+        for _ in range(5000):
+            a.module.tell(NetworkChanged())
+        world.network.cut(a.module, b.module)  # which a is not told
+        seen: list[dict[str, str]] = a.controller.told
+        await until(lambda: {"uid": b.controller.uid, "data": "offline", "type": "con_stat"} in seen)
+        world.network.mend(a.module, b.module)
+        await until(lambda: a.controller.online() and b.controller.online())
+
+
+@in_virtual_time
+async def test_it_ends_with_the_module() -> None:
+    world = World()
+    node = group14(world, "a", "172.16.0.1")
+    engine = asyncio.create_task(node.engine.run())
+    await asyncio.sleep(1)
+    node.module.stop()
+    await asyncio.wait_for(engine, 1)
 
 
 @in_virtual_time
