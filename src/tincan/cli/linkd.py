@@ -7,7 +7,7 @@ import sys
 import click
 
 from tincan.cli.logs import set_up_logging
-from tincan.errors import DeviceMissing
+from tincan.errors import DeviceMissing, UsageError
 
 
 @click.command()
@@ -52,6 +52,8 @@ def linkd(
     set_up_logging(verbose, log_file)
 
     drivers = []
+    if ipop is None and xmpp_ca is not None:
+        raise UsageError("--xmpp-ca is for --ipop alone.")
     if ipop is not None:
         from tincan.vpn.ipop.start import driver
 
