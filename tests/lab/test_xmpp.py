@@ -13,8 +13,10 @@ import pytest
 
 from lab.netlab import Host, Lab
 from lab.prosody import DOMAIN, PASSWORD, PORT, Authority, Prosody
+from tincan.meet.events import MeetEvent, PlaceReady, PlaceTrouble
 from tincan.vpn.ipop.effects import Login
 from tincan.vpn.ipop.events import Gone, Heard, OverlayEvent, Said, SignedIn, SignedOut
+from tincan.vpn.party.line import LineClosed
 
 pytest.importorskip("slixmpp")
 A, B, C = ("a1" * 20, "b2" * 20, "c3" * 20)
@@ -29,7 +31,8 @@ class Node:
     """An overlay and what it told."""
 
     def __init__(self, server: Host, uid: str, user: str, ca: Path | None, password: str = PASSWORD) -> None:
-        from tincan.vpn.ipop.xmpp import XmppOverlay, trust
+        from tincan.vpn.ipop.nodes import XmppOverlay
+        from tincan.vpn.ipop.xmpp import trust
 
         self.overlay = XmppOverlay(trust(ca))
         self.login = Login(f"{user}@{DOMAIN}", server.address, PORT, uid, password)
@@ -80,7 +83,7 @@ def test_friends_find_each_other_and_talk(server: Host) -> None:
             # Carol is nobody's friend; she knows Alice's address and her uid, and sends as if she were one.
             session = carol.overlay._session
             assert session is not None
-            session._friends.came(f"alice@{DOMAIN}", f"tincan{A}")
+            carol.overlay._friends.came(f"alice@{DOMAIN}", f"tincan{A}")
             session._client.send_presence_subscription(pto=f"alice@{DOMAIN}")  # who does not let her in by herself
             assert carol.overlay.send(A, "con_req", "stranger")
             assert not alice.overlay.send(C, "con_req", "nobody there")
@@ -188,3 +191,85 @@ def test_no_password_without_tls(server: Host) -> None:
         assert told == SignedOut("The server offers no way to sign in that is safe: it has no TLS.", True)
 
     run(server, tries)
+
+
+class Talker:
+    """A party line in the server's rooms."""
+
+    def __init__(self, server: Host, user: str, ca: Path, password: str = PASSWORD) -> None:
+        from tincan.vpn.ipop.party import XmppLine
+        from tincan.vpn.ipop.xmpp import trust
+
+        self.told: list[MeetEvent] = []
+        rooms = f"rooms.{DOMAIN}"
+        self.line = XmppLine(f"{user}@{DOMAIN}", password, rooms, trust(ca), self.told.append, host=server.address)
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[Talker]:
+        task = asyncio.create_task(self.line.run())
+        try:
+            yield self
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def ready(self, count: int = 1) -> None:
+        async with asyncio.timeout(30):
+            while sum(isinstance(event, PlaceReady) for event in self.told) < count:
+                await asyncio.sleep(0.02)
+
+    async def hears(self, other: Talker, topic: str, message: bytes) -> None:
+        """Wait until what the other says arrives; things said before the room is entered are lost."""
+        async with asyncio.timeout(30):
+            while True:
+                await other.line.send(topic, message)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(0.3):
+                        while (await self.line.receive()) != (topic, message):
+                            pass
+                        return
+
+
+def test_a_party_line_in_rooms(server: Host) -> None:
+    authority = Authority(server.lab.registry.directory)
+    prosody = Prosody(server, ["alice", "bob", "carol"], friends=[], certificate=authority.sign(DOMAIN))
+    one, two = "1" * 32, "2" * 32
+
+    async def talk() -> None:
+        alice, bob, carol = (Talker(server, name, authority.file) for name in ("alice", "bob", "carol"))
+        async with alice.running(), bob.running(), carol.running():
+            await alice.line.join(one)  # before there is a connection
+            await alice.ready()
+            await bob.ready()
+            await bob.line.join(one)
+            await alice.hears(bob, one, bytes(range(256)) * 64)
+            await bob.hears(alice, one, b"and back")
+            await carol.ready()
+            await carol.line.join(two)
+            await carol.hears(alice, two, b"from one who is not on the topic")
+            # Nobody hears his own words, nor those of topics that are another's.
+            await alice.hears(bob, one, b"last")
+            prosody.stop()
+            prosody.restart()
+            await alice.ready(2)
+            await bob.ready(2)
+            await alice.hears(bob, one, b"after the server came back")
+            bob.line.hurry()
+            await bob.ready(3)
+            await alice.hears(bob, one, b"after the network changed")
+            await alice.line.close()
+            with pytest.raises(LineClosed):
+                await alice.line.send(one, b"")
+            with pytest.raises(LineClosed):
+                await alice.line.receive()
+
+    async def refused() -> None:
+        wrong = Talker(server, "alice", authority.file, "another password")
+        async with wrong.running(), asyncio.timeout(30):
+            while not wrong.told:
+                await asyncio.sleep(0.02)
+        text = f"XMPP at {DOMAIN}: The server does not accept this name and password."
+        assert wrong.told == [PlaceTrouble(f"xmpp:{DOMAIN}", text)]
+
+    run(server, talk)
+    run(server, refused)

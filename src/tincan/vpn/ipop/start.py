@@ -58,7 +58,8 @@ def driver(
 
 def _overlay(ca_file: str | None) -> Overlay:
     try:
-        from tincan.vpn.ipop.xmpp import XmppOverlay, trust
+        from tincan.vpn.ipop.nodes import XmppOverlay
+        from tincan.vpn.ipop.xmpp import trust
     except ImportError:
         return NoOverlay()
     return XmppOverlay(trust(None if ca_file is None else Path(ca_file)))

@@ -1,14 +1,11 @@
-"""Messages between controllers by XMPP. The only module that knows slixmpp; it is imported only when it is used.
+"""An XMPP account, kept signed in. The only module that knows slixmpp; it is imported only when it is used.
 
-As IPOP has it: the resource is ``tincan`` and the uid, a message is an IQ of
-type get with ``<query xmlns="jabber:iq:tincan"><data/><type/></query>``, and
-presence is sent again every 120 s, from which friends know who is there.
-
-Not as IPOP has it: TLS is required and the server's certificate is verified
-for the account's domain (RFC 6120 section 13.7.2), always; passwords are sent
-over TLS only; nobody is let into the roster by himself; only those of the
-roster, and other nodes of our own account, are listened to; an IQ is
-answered; and the outcome of the login is told.
+TLS is required and the server's certificate is verified for the account's
+domain (RFC 6120 section 13.7.2), always; passwords are sent over TLS only;
+nobody is let into the roster by himself, and only those of the roster, and
+other sessions of our own account, are listened to. Messages go as IPOP sends
+them (an IQ of type get with ``<query xmlns="jabber:iq:tincan">``), or through
+rooms (XEP-0045), which need no roster.
 """
 
 from __future__ import annotations
@@ -18,8 +15,10 @@ import contextlib
 import logging
 import ssl
 from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
+from xml.etree import ElementTree as ET
 
 from slixmpp import JID, ClientXMPP, Iq
 from slixmpp.exceptions import XMPPError
@@ -28,10 +27,7 @@ from slixmpp.xmlstream.handler import Callback
 from slixmpp.xmlstream.matcher import StanzaPath
 
 from tincan.errors import UsageError
-from tincan.vpn.ipop.effects import Login
-from tincan.vpn.ipop.events import Gone, Heard, OverlayEvent, Said, SignedIn, SignedOut
-from tincan.vpn.ipop.friends import RESOURCE, Friends
-from tincan.vpn.ipop.overlay import Events
+from tincan.vpn.ipop.events import SignedOut
 
 PRESENCE: Final = 120.0
 """Seconds between two presences; controllers take a friend for gone after 8 times ``wait_time``, 120 s by default."""
@@ -47,6 +43,10 @@ PING_TIMEOUT: Final = 5
 FIRST_PAUSE: Final = 1.0
 LONGEST_PAUSE: Final = 60.0
 """Seconds between two attempts, doubled each time."""
+
+MUC: Final = "http://jabber.org/protocol/muc"
+NEW_ROOM: Final = f"{{{MUC}#user}}x/{{{MUC}#user}}status[@code='201']"
+"""In the presence of a room that has just been made for us."""
 
 logger = logging.getLogger(__name__)
 logging.getLogger("slixmpp").setLevel(logging.CRITICAL + 1)  # it logs stanzas, and what goes wrong is told here
@@ -73,71 +73,80 @@ def trust(ca_file: Path | None) -> ssl.SSLContext:
         raise UsageError(f"{ca_file} cannot be read as a file of certificates (PEM).") from exc
 
 
-class XmppOverlay:
-    """An overlay (see `tincan.vpn.ipop.overlay.Overlay`) on an XMPP account."""
+class Listener(Protocol):
+    """What hears of an account. Everything that others sent is as they sent it."""
 
-    def __init__(self, context: ssl.SSLContext) -> None:
-        self._context = context
-        self._events = Events()
-        self._session: _Session | None = None
+    def signed_in(self, session: Session) -> None:
+        """The login worked; ``session`` can be used until `signed_out`."""
 
-    async def run(self, login: Login) -> None:
-        """See `Overlay.run`."""
-        pause = FIRST_PAUSE
-        try:
-            jid = JID(f"{login.username}/{RESOURCE}{login.uid}")
-        except ValueError:
-            jid = JID()
-        if not jid.user or not jid.domain:
-            self._events.put(SignedOut("The XMPP user name has no form of user@domain.", True))
+    def signed_out(self, outcome: SignedOut) -> None:
+        """It did not, or has ended."""
+
+    def presence(self, bare: str, resource: str, there: bool) -> None:
+        """Somebody of the roster, or of our account, is there, or is not."""
+
+    def asked(self, bare: str, resource: str, kind: str, data: str) -> bool:
+        """One of them sent a message; False when it was not for us to take."""
+
+    def spoken(self, room: str, nick: str, text: str) -> None:
+        """Somebody in a room that we are in said something; our own words come back as well."""
+
+
+@dataclass(frozen=True)
+class Account:
+    """Where and as what to sign in."""
+
+    user: str
+    """``user@domain``."""
+
+    password: str = field(repr=False)
+    host: str
+    port: int
+    resource: str
+
+
+async def keep(account: Account, context: ssl.SSLContext, listener: Listener) -> None:
+    """Stay signed in until cancelled, or until the server refuses for good."""
+    pause = FIRST_PAUSE
+    try:
+        jid = JID(f"{account.user}/{account.resource}")
+    except ValueError:
+        jid = JID()
+    if not jid.user or not jid.domain:
+        listener.signed_out(SignedOut("The XMPP user name has no form of user@domain.", True))
+        return
+    while True:
+        async with _session(jid, account, context, listener) as session:
+            outcome = await session.end()
+        listener.signed_out(outcome)
+        if outcome.final:
             return
-        friends = Friends(login.uid)
-        while True:
-            async with _session(jid, login, self._context, friends, self._events) as session:
-                self._session = session
-                try:
-                    outcome = await session.end()
-                finally:
-                    self._session = None
-            for uid in friends.forget_all():
-                self._events.put(Gone(uid))
-            self._events.put(outcome)
-            if outcome.final:
-                return
-            pause = FIRST_PAUSE if session.was_in else pause
-            await asyncio.sleep(pause)
-            pause = min(LONGEST_PAUSE, 2 * pause)
-
-    def send(self, uid: str, kind: str, data: str) -> bool:
-        """See `Overlay.send`."""
-        return self._session is not None and self._session.send(uid, kind, data)
-
-    async def event(self) -> OverlayEvent:
-        """See `Overlay.event`."""
-        return await self._events.get()
+        pause = FIRST_PAUSE if session.was_in else pause
+        await asyncio.sleep(pause)
+        pause = min(LONGEST_PAUSE, 2 * pause)
 
 
 @contextlib.asynccontextmanager
-async def _session(
-    jid: JID, login: Login, context: ssl.SSLContext, friends: Friends, events: Events
-) -> AsyncIterator[_Session]:
-    session = _Session(jid, login, context, friends, events)
+async def _session(jid: JID, account: Account, context: ssl.SSLContext, listener: Listener) -> AsyncIterator[Session]:
+    session = Session(jid, account, context, listener)
     try:
         yield session
     finally:
         await session.close()
 
 
-class _Session:
+class Session:
     """One connection to the server, from its beginning to its end."""
 
-    def __init__(self, jid: JID, login: Login, context: ssl.SSLContext, friends: Friends, events: Events) -> None:
+    def __init__(self, jid: JID, account: Account, context: ssl.SSLContext, listener: Listener) -> None:
         self.was_in = False
         self._loop = asyncio.get_running_loop()
-        self._friends = friends
-        self._events = events
+        self._listener = listener
+        self._rooms: dict[str, float] = {}
+        """Rooms that we want to be in, and how long to wait before the next try."""
+
         self._end: asyncio.Future[SignedOut] = self._loop.create_future()
-        self._client = client = ClientXMPP(jid, login.password, ssl_context=context, loop=self._loop)
+        self._client = client = ClientXMPP(jid, account.password, ssl_context=context, loop=self._loop)
         client.enable_direct_tls = False
         client.enable_plaintext = False
         client.use_aiodns = False
@@ -151,11 +160,13 @@ class _Session:
         client.add_event_handler("session_start", self._signed_in)
         client.add_event_handler("presence_available", self._came)
         client.add_event_handler("presence_unavailable", self._went)
+        client.add_event_handler("presence_error", self._kept_out)
+        client.add_event_handler("message", self._spoken)
         client.register_handler(Callback("tincan", StanzaPath("iq@type=get/tincan"), self._asked))
         self._timers = [
             self._loop.call_later(PATIENCE, self._finish, SignedOut("The server does not answer.", False))
         ]
-        client.connect(login.host, login.port)
+        client.connect(account.host, account.port)
 
     async def end(self) -> SignedOut:
         """Wait for the end and return how it came about."""
@@ -163,6 +174,7 @@ class _Session:
 
     async def close(self) -> None:
         """End the connection; what slixmpp runs for it ends as well."""
+        self._end.cancel()
         for timer in self._timers:
             timer.cancel()
         client = self._client
@@ -174,17 +186,35 @@ class _Session:
         client.abort()
         client.cancel_connection_attempt()
 
-    def send(self, uid: str, kind: str, data: str) -> bool:
-        """Send a message to whoever speaks for a uid."""
-        to = self._friends.address(uid)
-        if to is None or not self.was_in:
-            return False
+    # -- what can be done ------------------------------------------------------------
+
+    def ask(self, to: str, kind: str, data: str) -> None:
+        """Send a message as IPOP does. An old module never answers, so nothing is waited for."""
         iq = self._client.make_iq_get(ito=JID(to))
         iq["tincan"]["data"] = data
         iq["tincan"]["type"] = kind
-        # An old module never answers, so nothing is waited for.
         self._client.send(iq)
-        return True
+
+    def enter(self, room: str, nick: str) -> None:
+        """Go into a room, which is made if there is none; nothing said before is wanted."""
+        self._rooms[room] = FIRST_PAUSE
+        self._knock(room, nick)
+
+    def _knock(self, room: str, nick: str) -> None:
+        if room not in self._rooms or self._end.done():
+            return
+        presence = self._client.make_presence(pto=JID(f"{room}/{nick}"))
+        presence.append(_element(f"{{{MUC}}}x", _element(f"{{{MUC}}}history", maxstanzas="0")))
+        self._client.send(presence)
+
+    def leave(self, room: str, nick: str) -> None:
+        """Leave a room."""
+        self._rooms.pop(room, None)
+        self._client.send_presence(pto=JID(f"{room}/{nick}"), ptype="unavailable")
+
+    def say(self, room: str, text: str) -> None:
+        """Say something in a room that we are in."""
+        self._client.send_message(mto=JID(room), mbody=text, mtype="groupchat")
 
     # -- what slixmpp tells ----------------------------------------------------------
 
@@ -199,8 +229,8 @@ class _Session:
                 timer.cancel()
             self._timers.clear()
             self.was_in = True
-            self._events.put(SignedIn())
             self._announce()
+            self._listener.signed_in(self)
 
     def _announce(self) -> None:
         self._client.send_presence()
@@ -208,32 +238,47 @@ class _Session:
 
     def _came(self, presence: Any) -> None:
         sender = presence["from"]
-        uid = self._friends.came(sender.bare, sender.resource) if self._is_friend(sender) else None
-        if uid is not None:
-            self._events.put(Heard(uid))
+        if self._is_friend(sender):
+            self._listener.presence(sender.bare, sender.resource, True)
+        elif presence.xml.find(NEW_ROOM) is not None:
+            self._open(sender.bare)
 
     def _went(self, presence: Any) -> None:
-        uid = self._friends.went(presence["from"].bare, presence["from"].resource)
-        if uid is not None:
-            self._events.put(Gone(uid))
+        if self._is_friend(presence["from"]):
+            self._listener.presence(presence["from"].bare, presence["from"].resource, False)
+
+    def _open(self, room: str) -> None:
+        """A room that we made is shut until its settings are accepted as they are (XEP-0045 section 10.1.2)."""
+        iq = self._client.make_iq_set(ito=JID(room))
+        iq.append(_element(f"{{{MUC}#owner}}query", _element("{jabber:x:data}x", type="submit")))
+        self._client.send(iq)
 
     def _asked(self, iq: Any) -> None:
         """Take a message. It is answered with an empty result, which tells no more than that it came."""
-        sender = iq["from"]
-        uid = self._friends.came(sender.bare, sender.resource) if self._is_friend(sender) else None
-        if uid is None:
+        sender, query = iq["from"], iq["tincan"]
+        reply = iq.reply()
+        if not self._is_friend(sender) or not self._listener.asked(
+            sender.bare, sender.resource, query["type"], query["data"]
+        ):
             logger.warning("a message from %s is passed over: no friend, or another's uid", sender.bare)
-            refusal = iq.reply()
-            refusal["error"]["condition"] = "service-unavailable"
-            self._client.send(refusal)
-            return
-        self._events.put(Heard(uid))
-        self._events.put(Said(uid, iq["tincan"]["type"], iq["tincan"]["data"]))
-        self._client.send(iq.reply())
+            reply["error"]["condition"] = "service-unavailable"
+        self._client.send(reply)
+
+    def _kept_out(self, presence: Any) -> None:
+        """Try a room again that did not let us in: it is shut until whoever makes it has accepted its settings."""
+        room, nick = presence["from"].bare, presence["from"].resource
+        pause = self._rooms.get(room)
+        if pause is not None:
+            self._rooms[room] = min(LONGEST_PAUSE, 2 * pause)
+            self._loop.call_later(pause, self._knock, room, nick)
+
+    def _spoken(self, message: Any) -> None:
+        if message["type"] == "groupchat":
+            self._listener.spoken(message["from"].bare, message["from"].resource, message["body"])
 
     def _is_friend(self, sender: JID) -> bool:
         if sender.bare == self._client.boundjid.bare:
-            return sender.full != self._client.boundjid.full
+            return bool(sender.full != self._client.boundjid.full)
         roster = self._client.client_roster
         return roster.has_jid(sender.bare) and roster[sender.bare]["subscription"] in ("to", "from", "both")
 
@@ -266,3 +311,9 @@ class _Session:
     def _finish(self, outcome: SignedOut) -> None:
         if not self._end.done():
             self._end.set_result(outcome)
+
+
+def _element(name: str, *children: ET.Element, **attributes: str) -> ET.Element:
+    made = ET.Element(name, attributes)
+    made.extend(children)
+    return made
