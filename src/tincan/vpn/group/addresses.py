@@ -14,6 +14,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6
 from typing import Final
 
 from tincan.errors import UsageError, WorldError
+from tincan.nat.addresses import Interface
 
 SHARED: Final = IPv4Network("100.64.0.0/10")
 """RFC 6598: between a provider and its customers, so hardly a LAN uses it."""
@@ -39,6 +40,13 @@ def default_subnet(group: bytes, taken: Iterable[IPv4Network]) -> IPv4Network:
         if not any(subnet.overlaps(network) for network in avoided):
             return subnet
     raise WorldError("This machine is on every network of 100.64.0.0/10; choose another with --subnet.")
+
+
+def network_of(interface: Interface) -> IPv4Network | None:
+    """Return the IPv4 network that an address of this machine is on."""
+    if interface.address.version != 4:
+        return None
+    return IPv4Network((int(interface.address), interface.prefix), strict=False)
 
 
 def read_subnet(text: str) -> IPv4Network:

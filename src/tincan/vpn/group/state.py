@@ -198,6 +198,23 @@ class GroupState(msgspec.Struct):
         known.seen = int(now)
         return certificate
 
+    def merge(self, other: GroupState) -> None:
+        """Take over what another process of ours has learnt: what holds, and who is who."""
+        if other.holds().epoch > self.holds().epoch:
+            self.statement = other.statement
+        for epoch, secret in other.secrets.items():
+            self._keep_secret(epoch, secret)
+        banned = set(self.holds().banned)
+        theirs = other.certificates()
+        for uid, certificate in {**self.certificates(), **theirs}.items():
+            known = self.members.setdefault(uid, other.members.get(uid) or Known(b""))
+            if uid in theirs:
+                known.seen = max(known.seen, other.members[uid].seen)
+                if certificate.serial > read(Certificate, known.card, self.group).serial:
+                    known.card = other.members[uid].card
+            if read(Certificate, known.card, self.group).serial in banned:
+                del self.members[uid]
+
     def _keep_secret(self, epoch: int, secret: bytes) -> None:
         self.secrets[epoch] = secret
         for old in sorted(self.secrets)[:-KEPT_EPOCHS]:
