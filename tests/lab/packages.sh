@@ -18,6 +18,7 @@ need prlimit util-linux
 need ping iputils-ping
 need traceroute traceroute
 need dig bind9-dnsutils
+need prosody prosody
 need pulseaudio pulseaudio
 need pactl pulseaudio-utils
 need espeak-ng espeak-ng

@@ -40,6 +40,7 @@ ONLY_ROOM = {
     "pywebrtc_audio": {"audio.echo"},
     "pyaec": {"audio.echo"},
     "numpy": {"audio.echo"},
+    "slixmpp": {"vpn.ipop.xmpp"},
 }
 """Foreign libraries, and the only modules (or rooms) that know them."""
 
@@ -130,6 +131,17 @@ PURE = [
     "vpn.social.ranges",
     "vpn.social.translate",
     "vpn.social.texts",
+    "vpn.ipop.candidates",
+    "vpn.ipop.core",
+    "vpn.ipop.effects",
+    "vpn.ipop.events",
+    "vpn.ipop.frames",
+    "vpn.ipop.friends",
+    "vpn.ipop.linking",
+    "vpn.ipop.peers",
+    "vpn.ipop.senders",
+    "vpn.ipop.states",
+    "vpn.ipop.wire",
     "vpn.module.api",
     "vpn.module.events",
     "vpn.module.hello",
