@@ -23,7 +23,7 @@ from tincan.vpn.module.link import Link, Running
 from tincan.vpn.module.methods import Candidate, Description, LinkState
 from tincan.vpn.module.states import Happening, follow
 from tincan.vpn.module.strand import Strand, Told, Wanted
-from tincan.vpn.path.plane import DataPlane, LinkKeys, LinkStatistics, Network, UdpTransport
+from tincan.vpn.path.plane import DataPlane, LinkKeys, Network, UdpTransport
 
 HANDOVER: Final = 2.0
 """Seconds that the old strand is still listened to after the new one is up."""
@@ -98,7 +98,7 @@ class Links:
         try:
             description = await self._begin(link)
         except BaseException:
-            del self._links[link.number]
+            self._links.pop(link.number, None)
             raise
         return link, description
 
@@ -200,30 +200,23 @@ class Links:
         )
 
     async def _run(self, link: Link, running: Running) -> None:
-        """Let a strand live; whatever ends it, the link knows."""
-        happening = Happening.COULD_NOT
+        """Let a strand live; whatever ends it, the link knows. One that was retired says nothing any more."""
         try:
-            reason = _ENDED[await running.strand.run()]
-            happening = Happening.WAS_LOST
-        except AuthenticationFailed:
-            reason = _ANOTHER
-        except NoPath:
-            reason = _NO_PATH
-        except TinCanError as exc:
-            reason = str(exc)
+            happening, reason = await _outcome(running.strand)
+            if link.used is running:
+                link.used = None
+                self._turn(link, happening, reason)
+                await self._count(link, running)
+                self.on_used()
+            elif link.next is running:
+                link.next = None
+                self._turn(link, happening, reason)
         finally:
-            # What is cancelled here was retired, and nobody is told.
-            self._working.discard(running)
-        if link.used is running:
-            link.before = await self._counted(link)
-            link.used = None
-            self._turn(link, happening, reason)
-            self.on_used()
-        elif link.next is running:
-            link.next = None
-            self._turn(link, happening, reason)
-        await self._plane.remove_link(running.plane)
-        await running.strand.close()
+            try:
+                await self._plane.remove_link(running.plane)
+            finally:
+                await running.strand.close()
+                self._working.discard(running)
 
     async def _up(self, link: Link, plane: int, keys: LinkKeys) -> None:
         """Put a strand that came up to use."""
@@ -240,14 +233,14 @@ class Links:
         if link.next is not running:
             await self._plane.remove_link(plane)
             raise NoPath("The link was taken down or restarted meanwhile.")
-        before = link.used
-        if before is not None:
-            link.before = await self._counted(link)
-        link.used, link.next = running, None
-        self._turn(link, Happening.CAME_UP)
+        before, link.used, link.next = link.used, running, None
+        link.since = time.monotonic()
         await self._readdress(link.peer)
-        self.on_used()
+        if link.used is running:
+            self._turn(link, Happening.CAME_UP)
+            self.on_used()
         if before is not None:
+            await self._count(link, before)
             self._leave(self._group.create_task(self._hand_over(before), name="handing over"))
 
     async def _hand_over(self, before: Running) -> None:
@@ -302,11 +295,10 @@ class Links:
             assert used is not None  # noqa: S101 - as it was chosen
             await self._plane.set_peer(used.plane, self._peers.get(peer, ()))
 
-    async def _counted(self, link: Link) -> LinkStatistics:
-        """Add up what all strands of a link have counted until now."""
-        if link.used is None:
-            return link.before
-        return add(link.before, (await self._plane.statistics()).get(link.used.plane))
+    async def _count(self, link: Link, running: Running) -> None:
+        """Keep what a strand has counted that is used no more."""
+        counted = await self._plane.statistics()
+        link.before = add(link.before, counted.get(running.plane))
 
     def _unused_plane(self) -> int:
         taken = {running.plane for running in self._working}
@@ -324,3 +316,15 @@ class Links:
         news = link.state is not before or reason is not None or happening is Happening.CAME_UP
         if news and self._links.get(link.number) is link:
             self._tell(link.changed())
+
+
+async def _outcome(strand: Strand) -> tuple[Happening, str]:
+    """Let a strand live, and say how it ended, in a sentence for the controller."""
+    try:
+        return Happening.WAS_LOST, _ENDED[await strand.run()]
+    except AuthenticationFailed:
+        return Happening.COULD_NOT, _ANOTHER
+    except NoPath:
+        return Happening.COULD_NOT, _NO_PATH
+    except TinCanError as exc:
+        return Happening.COULD_NOT, str(exc)

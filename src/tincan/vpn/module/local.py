@@ -1,7 +1,8 @@
 """The real module, in this process: `open_module`.
 
 ``tin-can linkd`` puts it behind a Unix socket (`tincan.vpn.module.server`), and
-the old IPOP API, where that is asked for, drives the same one.
+the old IPOP API, where that is asked for, drives the same one. Every method of
+the API is a few lines here, which makes this file a long one.
 """
 
 from __future__ import annotations
