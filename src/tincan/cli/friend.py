@@ -89,7 +89,7 @@ async def _add(phrase: Phrase | None, called: str | None, yes: bool, options: Me
             made = friends.change(lambda book: _with(book, peer, called, name))
             _show(made, friends.read(), output, "was a friend before" if known else "is a friend now")
 
-        await befriend(link.control, identity, secrets.token_bytes(32), ask, keep)
+        await befriend(link.control, identity, secrets.token_bytes(32), link.binding, ask, keep)
     return 0
 
 
