@@ -135,7 +135,7 @@ class Link(Protocol):
 
     @property
     def binding(self) -> bytes:
-        """32 bytes that both ends of this link know to be the same, and no other link has (RFC 5056): to be signed."""
+        """32 bytes that both ends of this link have alike, and no other link has (RFC 5056): to be signed."""
 
     async def open_channel(self, label: str) -> Channel:
         """Open another channel; the peer gets it from `accept_channel`."""
