@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tincan import storage
 from tincan.cli.logs import set_up_logging
 from tincan.cli.options import MeetingOptions, meeting_options
 from tincan.cli.output import PATHS, JsonOutput, Output
@@ -65,9 +66,11 @@ async def _up(
             output.told("trouble", event.text, text=event.text)
 
     settings = SocialSettings(network, not no_names, options.settings.relay_only)
-    async with spawn(tap=tap) as module:
-        places = SocialPlaces(options.settings, tell, (await module.identity()).tap)
-        await Social(module, identity, places, lambda event: _show(event, output), settings).run()
+    # Two of them would be one and the same friend to others, who link only one.
+    with storage.locked("social", or_say="The social network is up already; end that one first."):
+        async with spawn(tap=tap) as module:
+            places = SocialPlaces(options.settings, tell, (await module.identity()).tap)
+            await Social(module, identity, places, lambda event: _show(event, output), settings).run()
     return 0
 
 
