@@ -58,7 +58,8 @@ class Run:
         "open",
     )
 
-    def __init__(self, packet: bytes, layout: Layout, head: int, partial: bool) -> None:
+    def __init__(self, packet: bytes, layout: Layout, head: int, partial: bool, like: bytes | None = None) -> None:
+        """``like``: what the next segments look like before they are changed in the same way as the first one was."""
         self._first = packet
         self._layout = layout
         self._head = head
@@ -72,7 +73,8 @@ class Run:
         if layout.protocol == TCP:
             sequence = int.from_bytes(packet[at + 4 : at + 8], "big")
             self._expected = (sequence + self._size) & 0xFFFFFFFF
-            self._before, self._behind = packet[: at + 4], packet[at + 8 : head]
+            like = like or packet
+            self._before, self._behind = like[: at + 4], like[at + 8 : head]
             self.open = self._size > 0 and packet[at + 13] & ~PSH == ACK
             if packet[at + 13] & PSH:
                 self.open = False
@@ -189,8 +191,8 @@ class Coalescer:
         run = self._run
         return run is not None and run.open and run.same(packet, partial)
 
-    def add(self, packet: bytes, layout: Layout | None, partial: bool) -> None:
-        """Take any packet; ``layout`` is None for what is no IP packet."""
+    def add(self, packet: bytes, layout: Layout | None, partial: bool, like: bytes | None = None) -> None:
+        """Take any packet; ``layout`` is None for what is no IP packet, ``like`` what was translated into it."""
         if layout is None or layout.protocol not in CHECKSUM_AT:
             self._end()
             self._writes.append((NOTHING, packet))
@@ -208,7 +210,7 @@ class Coalescer:
         if self._run is not None and self._run.open and good and self._run.extend(packet, layout, head):
             return
         self._end()
-        self._run = Run(packet, layout, head, partial)
+        self._run = Run(packet, layout, head, partial, like)
         if not good:
             self._run.open = False
 

@@ -18,13 +18,11 @@ from tincan.vpn.path import control, wire
 from tincan.vpn.path.coalesce import Coalescer, Write
 from tincan.vpn.path.filters import Filter, Verdict
 from tincan.vpn.path.headers import (
-    CHECKSUM_AT,
     IPV4,
     IPV6,
     MAC_HEADER,
     TCP,
     Layout,
-    completed,
     network_header,
     parse,
 )
@@ -35,8 +33,9 @@ from tincan.vpn.path.toobig import clamp_mss
 from tincan.vpn.path.wire import Opener
 from tincan.vpn.path.words import Answered, Exhausted, Heard, Learned, Probed, ToOut
 
-Translate = Callable[[int, bytes], bytes | None]
-"""Gives a link's packet as it is to be written, with complete checksums on both sides; None: drop it."""
+Translate = Callable[[int, bytes, bool], tuple[bytes, bool] | None]
+"""Gives a link's IPv4 packet as it is to be written, None to drop it, and whether the next segment of a run of TCP
+will be changed in the same way. The bool in says that its checksum is still partial."""
 
 
 @dataclass
@@ -118,7 +117,7 @@ class Incoming:
         if number != self._last:
             self._coalescer.cut()
             self._last = number
-        opened, same, translated = link.opener.open, self._coalescer.same, self._translate is not None
+        opened, same = link.opener.open, self._coalescer.same
         count = total = 0
         for at in range(0, len(data), size):
             datagram = data[at : at + size]
@@ -127,7 +126,7 @@ class Incoming:
                 continue
             count += 1
             kind = datagram[0]
-            if not translated and same(packet, kind == wire.PARTIAL):
+            if same(packet, kind == wire.PARTIAL):
                 total += len(packet)
             elif kind in (wire.WHOLE, wire.PARTIAL):
                 total += len(packet)
@@ -158,16 +157,17 @@ class Incoming:
 
     def _packet(self, link: InLink, packet: bytes, partial: bool, now: float) -> None:
         """Judge a packet and pass it on."""
+        like: bytes | None = None
         if self._switched:
             verdict, layout = self._judge_frame(link, packet, now)
             if verdict is None:
                 return
         else:
             layout = parse(packet)
-            if self._translate is not None and layout is not None:
-                changed = self._translate(link.number, _whole(packet, layout) if partial else packet)
-                packet, partial = changed or b"", False
-                layout = parse(packet)
+            if self._translate is not None and layout is not None and layout.version == 4:
+                came = packet
+                packet, repeats = self._translate(link.number, came, partial) or (b"", False)
+                layout, like = parse(packet), came if repeats else None
             verdict = self._filter.packet(link.number, packet, layout)
         if verdict is Verdict.SPOOFED:
             link.spoofed += 1
@@ -176,7 +176,7 @@ class Incoming:
         else:
             if layout is not None and layout.protocol == TCP:
                 packet = clamp_mss(packet, layout, link.limit, partial)
-            self._coalescer.add(packet, layout, partial)
+            self._coalescer.add(packet, layout, partial, like)
 
     def _judge_frame(self, link: InLink, frame: bytes, now: float) -> tuple[Verdict | None, Layout | None]:
         """Judge a frame; None as a verdict: one too many for everybody."""
@@ -197,11 +197,3 @@ class Incoming:
             link.storm += 1
             return None, None
         return verdict, layout
-
-
-def _whole(packet: bytes, layout: Layout) -> bytes:
-    """Complete the checksum of a packet that came without."""
-    offset = CHECKSUM_AT.get(layout.protocol)
-    if offset is None or layout.fragment or layout.more:
-        return packet
-    return completed(packet[: layout.end], layout.transport, layout.transport + offset)

@@ -106,7 +106,7 @@ class PlaneSettings:
     allow_ra: bool = False
     """Let other's IPv6 router advertisements and redirects pass (switch mode)."""
     translation: dict[int, dict[str, str]] | None = None
-    """IP mode: for each link number the map that `tincan.vpn.social.translate.translate` gets; None: untranslated."""
+    """IP mode: for each link number what `tincan.vpn.social.translate.Translator.of` takes; None: untranslated."""
 
 
 @dataclass(frozen=True)
