@@ -180,18 +180,19 @@ def up(
             names=not no_names,
         )
         try:
-            run_async(_up(group, tap or f"can-{group}"[:15], wanted, output))
+            run_async(_up(group, tap or f"can-{group}"[:15], wanted, options.log_file, output))
         except KeyboardInterrupt:  # the good end of something that runs until it is told to stop
             output.down(group)
 
 
-async def _up(name: str, tap: str, settings: UpSettings, output: NetOutput) -> None:
+async def _up(name: str, tap: str, settings: UpSettings, log_file: str | None, output: NetOutput) -> None:
     from tincan.vpn.group import store
     from tincan.vpn.group.control import serving
     from tincan.vpn.group.network import GroupNetwork
     from tincan.vpn.module.client import spawn
 
-    async with spawn(tap=tap) as module:
+    arguments = () if log_file is None else ("--log-file", log_file)
+    async with spawn(tap=tap, arguments=arguments) as module:
         network = GroupNetwork(name, module, settings, output.network)
         async with serving(store.socket_folder(), name, network.reply):
             await network.run()

@@ -103,6 +103,7 @@ class GroupNetwork:
         self._membership = Membership(state, chance)
         self._mode = self._membership.statement.mode
         self._interface: str | None = None
+        self._leaving = False
         self._online: dict[str, tuple[str | None, bool]] = {}
         self._woken = asyncio.Event()
         self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -222,7 +223,6 @@ class GroupNetwork:
         with store.changing(self.name) as state:
             self._membership.state = state
             banned = self._membership.ban(member, self._clock(), os.urandom)
-        self._tell(MemberGone(banned.name, banned=True))
         self._do()
         return banned.name
 
@@ -233,6 +233,7 @@ class GroupNetwork:
 
     async def leave(self) -> None:
         """Leave the group for good: tell the others, forget everything, and end."""
+        self._leaving = True
         self._membership.leave()
         self._do()
         for _ in range(50):
@@ -298,7 +299,7 @@ class GroupNetwork:
                     self._save()
                     self._links.announce()
                     self._woken.set()
-                case WeAreBanned():
+                case WeAreBanned() if not self._leaving:
                     self._save()
                     self._end(PeerRefused(f"The admin has banned this machine from {self.name!r}."))
                 case MemberLeft(uid, name):
@@ -350,6 +351,8 @@ class GroupNetwork:
 
     def _save(self) -> None:
         """Write what was learnt, beside what other processes of ours have written meanwhile."""
+        if self._leaving:
+            return
         try:
             with store.changing(self.name) as kept:
                 kept.merge(self._membership.state)
