@@ -19,6 +19,8 @@ need prlimit util-linux
 need pulseaudio pulseaudio
 need pactl pulseaudio-utils
 need espeak-ng espeak-ng
+need iperf3 iperf3
+need dnsmasq dnsmasq-base
 need ping iputils-ping
 while [ $# -gt 1 ]; do
     need "$1" "$2"

@@ -145,6 +145,9 @@ async def _join(phrase: Phrase, called: str | None, options: MeetingOptions, out
 @click.option("--allow-dhcp", is_flag=True, help="Let the DHCP of other members through (switch mode).")
 @click.option("--allow-ra", is_flag=True, help="Let the router advertisements of other members through.")
 @click.option("--mtu", type=int, metavar="BYTES", help="Largest packet on the interface.")
+@click.option(
+    "--on-demand", type=int, default=32, metavar="N", help="Above N members: links when used [default: 32]."
+)
 @click.option("--no-names", is_flag=True, help="Leave /etc/hosts alone, and serve no DNS.")
 @meeting_options
 def up(
@@ -153,6 +156,7 @@ def up(
     allow_dhcp: bool,
     allow_ra: bool,
     mtu: int | None,
+    on_demand: int,
     no_names: bool,
     options: MeetingOptions,
 ) -> None:
@@ -177,6 +181,7 @@ def up(
             allow_dhcp=allow_dhcp,
             allow_ra=allow_ra,
             mtu=mtu,
+            on_demand_above=on_demand,
             names=not no_names,
         )
         try:
@@ -244,8 +249,11 @@ def leave(network: str | None, json: bool) -> None:
     output = NetJson() if json else NetOutput()
     with output.telling_errors():
         group = store.only(network)
+        admin = store.load(group).admin
         run_async(_leave(group))
         output.left(group)
+        if admin:
+            output.note("You were its admin: nobody can invite to it or ban from it any more.")
 
 
 async def _leave(name: str) -> None:
