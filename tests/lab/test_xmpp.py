@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from lab.netlab import Host, Lab
+from lab.networks import grouped
 from lab.prosody import DOMAIN, PASSWORD, PORT, Authority, Prosody
 from tincan.meet.events import MeetEvent, PlaceReady, PlaceTrouble
 from tincan.vpn.ipop.effects import Login
@@ -273,3 +274,23 @@ def test_a_party_line_in_rooms(server: Host) -> None:
 
     run(server, talk)
     run(server, refused)
+
+
+def test_a_group_network_meets_in_rooms(lab: Lab) -> None:
+    """No switchboard, no LAN, not in each other's roster: two members of a group, an XMPP server, and a ping."""
+    server = lab.host("server")
+    authority = Authority(lab.registry.directory)
+    Prosody(server, ["alice", "bob"], friends=[], certificate=authority.sign(DOMAIN))
+    members = grouped([lab.nat().host("alice"), lab.host("bob")], [])
+    for member in members:
+        member.env["TIN_CAN_XMPP_PASSWORD"] = PASSWORD
+        account = f"{member.host.name}@{DOMAIN}"
+        options = ["--xmpp", account, "--xmpp-host", server.address, "--xmpp-rooms", f"rooms.{DOMAIN}"]
+        member.up("--no-lan", *options, "--xmpp-ca", str(authority.file))
+    for member in members:
+        member.wait_up()
+    alice, bob = members
+    alice.sees(bob)
+    alice.ping(bob.address)
+    for member in members:
+        member.down()

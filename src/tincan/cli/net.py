@@ -17,6 +17,7 @@ from tincan.cli.netoutput import NetJson, NetOutput, status_lines
 from tincan.cli.options import PHRASE_HELP, MeetingOptions, find_phrase, meeting_options
 from tincan.cli.output import route
 from tincan.cli.runner import run_async
+from tincan.cli.xmpp import xmpp_options
 from tincan.errors import DeviceMissing, UsageError
 from tincan.meet.events import Waiting
 from tincan.meet.mailbox import Side
@@ -25,6 +26,7 @@ from tincan.meet.phrase import Phrase
 if TYPE_CHECKING:
     from tincan.vpn.group.events import NetworkStatus
     from tincan.vpn.group.network import UpSettings
+    from tincan.vpn.party.places import MakePart
 
 LINUX = "It takes Linux, and root or CAP_NET_ADMIN."
 
@@ -146,6 +148,7 @@ async def _join(phrase: Phrase, called: str | None, options: MeetingOptions, out
 @click.option("--allow-ra", is_flag=True, help="Let the router advertisements of other members through.")
 @click.option("--mtu", type=int, metavar="BYTES", help="Largest packet on the interface.")
 @click.option("--no-names", is_flag=True, help="Leave /etc/hosts alone, and serve no DNS.")
+@xmpp_options
 @meeting_options
 def up(
     network: str | None,
@@ -154,6 +157,7 @@ def up(
     allow_ra: bool,
     mtu: int | None,
     no_names: bool,
+    places: tuple[MakePart, ...],
     options: MeetingOptions,
 ) -> None:
     """Be on the network of the group NAME, until Ctrl-C or SIGTERM.
@@ -178,6 +182,7 @@ def up(
             allow_ra=allow_ra,
             mtu=mtu,
             names=not no_names,
+            places=places,
         )
         try:
             run_async(_up(group, tap or f"can-{group}"[:15], wanted, output))

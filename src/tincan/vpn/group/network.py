@@ -43,7 +43,7 @@ from tincan.vpn.module.interface import Module
 from tincan.vpn.names.naming import Naming, naming
 from tincan.vpn.party.links import Links, LinkSettings
 from tincan.vpn.party.messages import Message
-from tincan.vpn.party.places import Places, open_places
+from tincan.vpn.party.places import MakePart, Places, open_places
 from tincan.vpn.party.sealed import SealedLine
 from tincan.vpn.party.states import PeerNews, PeerState, Policy
 
@@ -74,6 +74,8 @@ class UpSettings:
     mtu: int | None = None
     names: bool = True
     """Name members for this machine's programs."""
+    places: tuple[MakePart, ...] = ()
+    """Where to meet besides."""
 
 
 class GroupNetwork:
@@ -143,7 +145,14 @@ class GroupNetwork:
             state = self._membership.state
             boards = settings.switchboards or tuple(state.switchboards)
             self._places = await stack.enter_async_context(
-                open_places(boards, settings.lan, settings.servers, self._hear_place, lambda name: name == interface)
+                open_places(
+                    boards,
+                    settings.lan,
+                    settings.servers,
+                    self._hear_place,
+                    lambda name: name == interface,
+                    settings.places,
+                )
             )
             self._links.settings = self._link_settings()
             self._sealed = SealedLine(self._places.line, state.keys, clock=self._clock)
