@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import shutil
@@ -16,7 +17,7 @@ import pytest
 
 from lab.cans import TIN_CAN, settings
 from lab.modules import WITHIN, Linkd, Transfer, complete, controllers, tie, tie_again
-from lab.netlab import Lab, TurnServer
+from lab.netlab import Host, Lab, TurnServer
 from tincan.errors import UsageError
 from tincan.vpn.module.client import spawn
 from tincan.vpn.module.events import LinkChanged, MessageCame, NetworkChanged, PacketUnrouted
@@ -35,8 +36,16 @@ def servers(turn: TurnServer, *kinds: str) -> list[Server]:
     return [{"stun": stun, "turn": relay}[kind] for kind in kinds]
 
 
-def interfaces(host_namespace: object) -> str:
-    return str(host_namespace.ip(["link show"]))  # type: ignore[attr-defined]
+def interfaces(host: Host) -> str:
+    return host.namespace.ip(["link show"])
+
+
+def gone(linkd: Linkd) -> None:
+    """Wait until a module's tap has gone with it."""
+    deadline = time.monotonic() + WITHIN
+    while f" {linkd.tap}:" in interfaces(linkd.host):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_the_example_of_a_controller_works(lab: Lab) -> None:
@@ -85,11 +94,13 @@ async def test_across_two_nats(lab: Lab) -> None:
         event = await alice.until(LinkChanged, state=State.OFFLINE)
         assert time.monotonic() - began < 7, "5 s are promised; the rest is for a machine with other things to do"
         assert "silent" in (event.reason or "")
+        # However it dies, nothing of it stays.
+        await asyncio.to_thread(gone, modules[1])
 
     # And a module that is told to stop leaves nothing behind.
-    assert modules[0].tap in interfaces(modules[0].host.namespace)
+    assert modules[0].tap in interfaces(modules[0].host)
     assert modules[0].process.stop() == 0
-    assert modules[0].tap not in interfaces(modules[0].host.namespace)
+    gone(modules[0])
     assert not os.path.exists(modules[0].path)
 
 
@@ -101,6 +112,11 @@ async def test_relayed_between_symmetric_nats(lab: Lab) -> None:
         await alice.ping(bob.address)
         transfer = await asyncio.to_thread(Transfer, alice, bob)
         transfer.finish()
+        # Nothing but TURN over TCP, and addresses that the peer does not learn.
+        assert [await one.module.trim_link(one.link) for one in (alice, bob)] == [1, 1]
+        stream = [Server(turn.turn_url("tcp"), turn.username, turn.password)]
+        assert await tie(alice, bob, stream, relay_only=True) == "relayed"
+        await bob.ping(alice.address)
         hidden = await alice.module.create_link(
             "carol", controlling=True, servers=servers(turn, "turn"), relay_only=True
         )
@@ -196,12 +212,34 @@ def test_a_module_ends_with_an_owner_that_is_killed(lab: Lab) -> None:
     host = lab.host()
     owner = host.start([sys.executable, "-c", program])
     tap = owner.read_line(timeout=WITHIN)
-    assert tap in interfaces(host.namespace)
+    assert tap in interfaces(host)
     owner.signal(signal.SIGKILL)
     deadline = time.monotonic() + WITHIN
-    while tap in interfaces(host.namespace):
+    while tap in interfaces(host):
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def children(parent: int) -> list[int]:
+    """Look through all processes for those of one parent."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            if int(path.read_text().rpartition(")")[2].split()[1]) == parent:
+                found.append(int(path.parent.name))
+    return found
+
+
+def test_a_module_whose_pump_dies_says_so_and_ends(lab: Lab) -> None:
+    linkd = Linkd(lab.host())
+    pumps = children(linkd.process.pid)
+    assert len(pumps) == 2
+    os.kill(pumps[0], signal.SIGKILL)
+    assert linkd.process.wait(WITHIN) == 1
+    assert "inside tin-can" not in linkd.process.stderr
+    assert linkd.process.stderr.splitlines()[-1].startswith("tin-can: ")
+    gone(linkd)
+    assert not os.path.exists(linkd.path)
 
 
 def test_help_says_what_it_takes() -> None:

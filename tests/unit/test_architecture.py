@@ -126,6 +126,8 @@ PURE = [
     "audio.tones",
     "vpn.names.dns",
     "vpn.names.safe",
+    "vpn.social.befriending",
+    "vpn.social.book",
     "vpn.social.ranges",
     "vpn.social.translate",
     "vpn.social.texts",

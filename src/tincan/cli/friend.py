@@ -29,8 +29,8 @@ from tincan.meet.events import Waiting
 from tincan.meet.mailbox import Side
 from tincan.meet.phrase import Phrase
 from tincan.vpn.social import friends
-from tincan.vpn.social.befriending import befriend
-from tincan.vpn.social.friends import Book, Friend
+from tincan.vpn.social.book import Book, Friend, checked_name
+from tincan.vpn.social.meeting import befriend
 from tincan.vpn.social.ranges import ip6_of
 
 APP = "friend"
@@ -62,7 +62,7 @@ def add(phrase: str | None, called: str | None, yes: bool, options: MeetingOptio
     if not yes and (options.json or not (sys.stdin.isatty() and sys.stderr.isatty())):
         raise UsageError("There is no terminal to ask at; agree beforehand with --yes.")
     if called is not None:
-        called = friends.checked_name(called)
+        called = checked_name(called)
     found = find_phrase(phrase, options, first_line)
     set_up_logging(options.verbose, options.log_file)
     output = JsonOutput(quiet=options.quiet) if options.json else Output(quiet=options.quiet)
@@ -167,7 +167,7 @@ def remove(name: str) -> None:
 @click.argument("new_name")
 def rename(name: str, new_name: str) -> None:
     """Call a friend something else. Its addresses stay."""
-    new_name = friends.checked_name(new_name)
+    new_name = checked_name(new_name)
     friends.change(lambda book: (book.renamed(name, new_name), None))
     print(f"{new_name}.can is what this friend is called from now on.")
 

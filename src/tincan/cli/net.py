@@ -17,6 +17,7 @@ from tincan.cli.netoutput import NetJson, NetOutput, status_lines
 from tincan.cli.options import PHRASE_HELP, MeetingOptions, find_phrase, meeting_options
 from tincan.cli.output import route
 from tincan.cli.runner import run_async
+from tincan.cli.social import social
 from tincan.cli.xmpp import xmpp_options
 from tincan.errors import DeviceMissing, UsageError
 from tincan.meet.events import Waiting
@@ -40,6 +41,9 @@ def net() -> None:
     """
     if sys.platform != "linux":
         raise DeviceMissing("Virtual networks need Linux.")
+
+
+net.add_command(social)
 
 
 @net.command()

@@ -118,9 +118,9 @@ class Output:
     def piped(self, sent: int, received: int) -> None:
         """Tell programs how many bytes a pipe has carried."""
 
-    def told(self, event: str, text: str, **fields: object) -> None:
+    def told(self, event: str, words: str, /, **fields: object) -> None:
         """Tell people a sentence, and programs an event with fields."""
-        self.note(text)
+        self.note(words)
 
     def error(self, exc: TinCanError) -> None:
         """Tell programs of an error; people read it on stderr anyway."""
@@ -264,10 +264,10 @@ class JsonOutput(Output):
         self._event("closed", reason=reason)
         super().closed(reason, text)
 
-    def told(self, event: str, text: str, **fields: object) -> None:
+    def told(self, event: str, words: str, /, **fields: object) -> None:
         """See `Output.told`."""
         self._event(event, **fields)
-        super().told(event, text)
+        super().told(event, words)
 
     def error(self, exc: TinCanError) -> None:
         """See `Output.error`."""

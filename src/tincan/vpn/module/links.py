@@ -10,23 +10,20 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import logging
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from typing import Final
 
 from tincan.errors import AuthenticationFailed, NoPath, TinCanError
-from tincan.link.ice import Route
 from tincan.link.interface import CloseReason
 from tincan.tasks import settle
-from tincan.vpn.module.events import CandidatesFound, Event, LinkChanged, MessageCame
-from tincan.vpn.module.methods import Candidate, Description, LinkState, Statistics
-from tincan.vpn.module.states import Happening, State, follow
+from tincan.vpn.module.counters import add
+from tincan.vpn.module.events import CandidatesFound, Event, MessageCame
+from tincan.vpn.module.link import Link, Running
+from tincan.vpn.module.methods import Candidate, Description, LinkState
+from tincan.vpn.module.states import Happening, follow
 from tincan.vpn.module.strand import Strand, Told, Wanted
-from tincan.vpn.path.plane import DataPlane, LinkKeys, LinkStatistics, Network, UdpTransport
-
-logger = logging.getLogger(__name__)
+from tincan.vpn.path.plane import DataPlane, LinkKeys, Network, UdpTransport
 
 HANDOVER: Final = 2.0
 """Seconds that the old strand is still listened to after the new one is up."""
@@ -47,36 +44,6 @@ _ANOTHER: Final = (
 )
 
 
-@dataclass(eq=False)
-class _Running:
-    """A strand at work. ``plane``: its number in the data plane."""
-
-    strand: Strand
-    plane: int
-    task: asyncio.Task[None] | None = None
-    route: Route | None = None
-    """Where the data plane sends its packets."""
-
-
-@dataclass
-class Link:
-    """One link, as controllers know it."""
-
-    number: int
-    peer: str
-    wanted: Wanted
-    state: State = State.NEW
-    since: float = 0.0
-    reason: str | None = None
-    path: str | None = None
-    used: _Running | None = None
-    """The strand that packets go by."""
-    next: _Running | None = None
-    """The strand that is being made."""
-    before: LinkStatistics = field(default_factory=LinkStatistics)
-    """What earlier strands counted."""
-
-
 class Links:
     """All links of a module, on one data plane. ``tell`` gets events; tasks run in ``group``."""
 
@@ -88,10 +55,15 @@ class Links:
         self._numbers = itertools.count(1)
         self._next_plane = 0
         self._peers: dict[str, tuple[Network, ...]] = {}
-        self._working: set[_Running] = set()
+        self._working: set[Running] = set()
         self._leaving: set[asyncio.Task[None]] = set()
         self.on_used: Callable[[], object] = lambda: None
         """Called when another strand is in use: `used` has changed."""
+
+    async def use(self, plane: DataPlane) -> None:
+        """Go over to another data plane; without links, what was left of earlier ones is waited for."""
+        await self.close()
+        self._plane = plane
 
     def __len__(self) -> int:
         return len(self._links)
@@ -126,7 +98,7 @@ class Links:
         try:
             description = await self._begin(link)
         except BaseException:
-            del self._links[link.number]
+            self._links.pop(link.number, None)
             raise
         return link, description
 
@@ -180,8 +152,9 @@ class Links:
     async def states(self, peer: str | None, *, statistics: bool) -> tuple[LinkState, ...]:
         """Say how the links are."""
         counted = await self._plane.statistics() if statistics else {}
+        now = time.monotonic()
         return tuple(
-            self._state_of(link, counted if statistics else None)
+            link.described(now, counted if statistics else None)
             for link in self._links.values()
             if peer in (None, link.peer)
         )
@@ -204,7 +177,7 @@ class Links:
         except BaseException:
             await strand.close()
             raise
-        link.next = _Running(strand, plane)
+        link.next = Running(strand, plane)
         self._working.add(link.next)
         link.next.task = self._group.create_task(self._run(link, link.next), name=f"link {link.number}")
         return description
@@ -226,31 +199,24 @@ class Links:
             packet=lambda packet: self._plane.received(plane, packet),
         )
 
-    async def _run(self, link: Link, running: _Running) -> None:
-        """Let a strand live; whatever ends it, the link knows."""
-        happening = Happening.COULD_NOT
+    async def _run(self, link: Link, running: Running) -> None:
+        """Let a strand live; whatever ends it, the link knows. One that was retired says nothing any more."""
         try:
-            reason = _ENDED[await running.strand.run()]
-            happening = Happening.WAS_LOST
-        except AuthenticationFailed:
-            reason = _ANOTHER
-        except NoPath:
-            reason = _NO_PATH
-        except TinCanError as exc:
-            reason = str(exc)
+            happening, reason = await _outcome(running.strand)
+            if link.used is running:
+                link.used = None
+                self._turn(link, happening, reason)
+                await self._count(link, running)
+                self.on_used()
+            elif link.next is running:
+                link.next = None
+                self._turn(link, happening, reason)
         finally:
-            # What is cancelled here was retired, and nobody is told.
-            self._working.discard(running)
-        if link.used is running:
-            link.before = await self._counted(link)
-            link.used = None
-            self._turn(link, happening, reason)
-            self.on_used()
-        elif link.next is running:
-            link.next = None
-            self._turn(link, happening, reason)
-        await self._plane.remove_link(running.plane)
-        await running.strand.close()
+            try:
+                await self._plane.remove_link(running.plane)
+            finally:
+                await running.strand.close()
+                self._working.discard(running)
 
     async def _up(self, link: Link, plane: int, keys: LinkKeys) -> None:
         """Put a strand that came up to use."""
@@ -267,17 +233,17 @@ class Links:
         if link.next is not running:
             await self._plane.remove_link(plane)
             raise NoPath("The link was taken down or restarted meanwhile.")
-        before = link.used
-        if before is not None:
-            link.before = await self._counted(link)
-        link.used, link.next = running, None
-        self._turn(link, Happening.CAME_UP)
+        before, link.used, link.next = link.used, running, None
+        link.since = time.monotonic()
         await self._readdress(link.peer)
-        self.on_used()
+        if link.used is running:
+            self._turn(link, Happening.CAME_UP)
+            self.on_used()
         if before is not None:
+            await self._count(link, before)
             self._leave(self._group.create_task(self._hand_over(before), name="handing over"))
 
-    async def _hand_over(self, before: _Running) -> None:
+    async def _hand_over(self, before: Running) -> None:
         await asyncio.sleep(HANDOVER)
         await self._end(before)
 
@@ -287,7 +253,7 @@ class Links:
         if running is not None and running.plane == plane and running.strand.link.ice.route != running.route:
             self._leave(self._group.create_task(self._move(link, running), name="another route"))
 
-    async def _move(self, link: Link, running: _Running) -> None:
+    async def _move(self, link: Link, running: Running) -> None:
         running.route = running.strand.link.ice.route
         try:
             transport = running.strand.transport()
@@ -299,13 +265,13 @@ class Links:
             if isinstance(transport, UdpTransport):
                 transport.socket.close()
         if link.used is running and running.strand.link.status.path.value != link.path:
-            self._say(link)
+            self._tell(link.changed())
 
-    def _retire(self, running: _Running) -> None:
+    def _retire(self, running: Running) -> None:
         """End a strand that is of no more use."""
         self._leave(self._group.create_task(self._end(running), name="closing a link"))
 
-    async def _end(self, running: _Running) -> None:
+    async def _end(self, running: Running) -> None:
         # Closed first: what is waited for within aiortc ends better so than by being cancelled.
         try:
             await self._plane.remove_link(running.plane)
@@ -329,11 +295,10 @@ class Links:
             assert used is not None  # noqa: S101 - as it was chosen
             await self._plane.set_peer(used.plane, self._peers.get(peer, ()))
 
-    async def _counted(self, link: Link) -> LinkStatistics:
-        """Add up what all strands of a link have counted until now."""
-        if link.used is None:
-            return link.before
-        return _sum(link.before, (await self._plane.statistics()).get(link.used.plane))
+    async def _count(self, link: Link, running: Running) -> None:
+        """Keep what a strand has counted that is used no more."""
+        counted = await self._plane.statistics()
+        link.before = add(link.before, counted.get(running.plane))
 
     def _unused_plane(self) -> int:
         taken = {running.plane for running in self._working}
@@ -350,64 +315,16 @@ class Links:
             link.since = time.monotonic()
         news = link.state is not before or reason is not None or happening is Happening.CAME_UP
         if news and self._links.get(link.number) is link:
-            self._say(link)
-
-    def _say(self, link: Link) -> None:
-        status = link.used.strand.link.status if link.used is not None else None
-        link.path = status.path.value if status is not None else None
-        rtt = status.rtt if status is not None else None
-        self._tell(LinkChanged(link.number, link.peer, link.state, link.path, rtt, link.reason))
-
-    def _state_of(self, link: Link, counted: dict[int, LinkStatistics] | None) -> LinkState:
-        used = link.used.strand.link if link.used is not None else None
-        route = used.ice.route if used is not None else None
-        now = time.monotonic()
-        counters = None
-        if counted is not None:
-            counters = _told(_sum(link.before, counted.get(link.used.plane) if link.used is not None else None), now)
-        return LinkState(
-            link=link.number,
-            peer=link.peer,
-            state=link.state,
-            path=used.status.path.value if used is not None else None,
-            rtt=used.status.rtt if used is not None else None,
-            since=now - link.since,
-            reason=link.reason,
-            restarting=link.used is not None and link.next is not None,
-            local=_address(route.local) if route is not None else None,
-            remote=_address(route.remote) if route is not None else None,
-            statistics=counters,
-        )
+            self._tell(link.changed())
 
 
-def _address(address: tuple[str, int]) -> str:
-    host, port = address
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-_COUNTERS: Final = (
-    "packets_in",
-    "packets_out",
-    "bytes_in",
-    "bytes_out",
-    "invalid",
-    "replayed",
-    "spoofed",
-    "filtered",
-    "storm",
-    "too_big",
-    "unsent",
-)
-
-
-def _sum(before: LinkStatistics, now: LinkStatistics | None) -> LinkStatistics:
-    """Add counters up; what is no counter is the newer one's."""
-    if now is None:
-        return before
-    counters = {name: getattr(before, name) + getattr(now, name) for name in _COUNTERS}
-    return LinkStatistics(**counters, heard=now.heard, mtu=now.mtu, epoch=now.epoch)
-
-
-def _told(counted: LinkStatistics, now: float) -> Statistics:
-    heard = None if counted.heard is None else max(0.0, now - counted.heard)
-    return Statistics(**{name: getattr(counted, name) for name in _COUNTERS}, mtu=counted.mtu, heard=heard)
+async def _outcome(strand: Strand) -> tuple[Happening, str]:
+    """Let a strand live, and say how it ended, in a sentence for the controller."""
+    try:
+        return Happening.WAS_LOST, _ENDED[await strand.run()]
+    except AuthenticationFailed:
+        return Happening.COULD_NOT, _ANOTHER
+    except NoPath:
+        return Happening.COULD_NOT, _NO_PATH
+    except TinCanError as exc:
+        return Happening.COULD_NOT, str(exc)

@@ -1,7 +1,8 @@
 """The real module, in this process: `open_module`.
 
 ``tin-can linkd`` puts it behind a Unix socket (`tincan.vpn.module.server`), and
-the old IPOP API, where that is asked for, drives the same one.
+the old IPOP API, where that is asked for, drives the same one. Every method of
+the API is a few lines here, which makes this file a long one.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ import asyncio
 import contextlib
 import dataclasses
 import ipaddress
-import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -35,7 +35,8 @@ from tincan.vpn.module.interface import (
     Module,
     ModuleError,
 )
-from tincan.vpn.module.links import Link, Links
+from tincan.vpn.module.link import Link
+from tincan.vpn.module.links import Links
 from tincan.vpn.module.listeners import Listeners
 from tincan.vpn.module.methods import (
     MAX_PEERS,
@@ -63,8 +64,6 @@ from tincan.vpn.module.methods import (
 from tincan.vpn.module.strand import Wanted
 from tincan.vpn.path import plane
 from tincan.vpn.path.plane import DataPlane, PlaneSettings
-
-logger = logging.getLogger(__name__)
 
 MAX_LINKS: Final = 1024
 
@@ -148,6 +147,8 @@ class LocalModule(Module):
     async def begin(self, settings: PlaneSettings) -> None:
         """Open the data plane and watch the network."""
         await self._open(settings)
+        self._links = Links(self._plane, self._group, self._listeners.tell)
+        self._links.on_used = self._used_changed
         watching = netwatch.watch(self._avoided, lambda: self._listeners.tell(NetworkChanged()))
         self._watching = self._group.create_task(watching, name="watching the network")
 
@@ -164,8 +165,6 @@ class LocalModule(Module):
             self._plane = await self._stack.enter_async_context(self._open_plane(settings))
         except ValueError as exc:
             raise UsageError(f"The tap cannot be made: {exc}.") from exc
-        self._links = Links(self._plane, self._group, self._listeners.tell)
-        self._links.on_used = self._used_changed
         self._listening = self._group.create_task(self._listen(), name="events of the data plane")
 
     async def _listen(self) -> None:
@@ -228,14 +227,16 @@ class LocalModule(Module):
             settings = dataclasses.replace(
                 self._plane.settings, mode=mode, mtu=None, allow_dhcp=params.allow_dhcp, allow_ra=params.allow_ra
             )
-            peers = self._links.peers
             await self._links.close()
             if self._listening is not None:
                 self._listening.cancel()
-            await self._stack.aclose()  # another mode is another tap
-            await self._open(settings)
-            for peer, addresses in peers.items():
-                await self._links.set_peer(peer, addresses)
+            try:
+                await self._stack.aclose()  # another mode is another tap
+                await self._open(settings)
+            except TinCanError as exc:
+                self._group.create_task(_fail(exc), name="the module ends without a tap")
+                raise
+            await self._links.use(self._plane)
         return Nothing()
 
     async def _set_translation(self, params: SetTranslation) -> Nothing:
@@ -339,6 +340,10 @@ class LocalModule(Module):
         if link is None:
             raise ModuleError(NO_SUCH_LINK, f"There is no link {number}.")
         return link
+
+
+async def _fail(exc: TinCanError) -> None:
+    raise exc
 
 
 def _servers(given: tuple[Server, ...]) -> tuple[IceServer, ...]:

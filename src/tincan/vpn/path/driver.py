@@ -61,6 +61,7 @@ from tincan.vpn.path.words import (
 
 EVENTS = 1024
 MESSAGE = 1 << 18
+END_TIMEOUT = 5.0
 ANSWER_TIMEOUT = 20.0
 """Seconds; a pump answers in one turn of its loop, but has to start first."""
 
@@ -165,8 +166,8 @@ async def _start(
     stack: contextlib.AsyncExitStack, name: str, tap: TapLike, partner: socket.socket, mode: Mode
 ) -> PumpProcess:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    stack.callback(ours.close)
-    with theirs:
+    with theirs, contextlib.ExitStack() as unfinished:
+        unfinished.callback(ours.close)
         for end in (ours, theirs):
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * MESSAGE)
         fds = (theirs.fileno(), partner.fileno(), tap.fd)
@@ -181,16 +182,21 @@ async def _start(
             stdin=asyncio.subprocess.DEVNULL,
             pass_fds=fds,
         )
-    stack.push_async_callback(_end, process)
+        stack.push_async_callback(_end, process)
+        stack.push(unfinished.pop_all())  # the socket is closed first, which ends the process
     ours.setblocking(False)
     return PumpProcess(name, process, ours)
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
-    """End a pump; closing its socket is enough, unless it hangs."""
-    with contextlib.suppress(ProcessLookupError):
-        process.kill()
-    await process.wait()
+    """Wait for a pump, which ends when its socket is closed."""
+    try:
+        async with asyncio.timeout(END_TIMEOUT):
+            await process.wait()
+    except TimeoutError:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
 
 
 class PumpedPlane:

@@ -1,4 +1,4 @@
-"""How two become friends, over a link that a phrase has authenticated. The core is pure; `befriend` drives it.
+"""How two become friends, over a link that a phrase has authenticated. Pure; `tincan.vpn.social.meeting` drives it.
 
 ::
 
@@ -14,26 +14,18 @@ his own. Nothing is kept before both users have agreed.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import enum
 import logging
-from collections.abc import Awaitable, Callable
 from typing import Annotated, Final
 
 import msgspec
 
-from tincan.errors import AuthenticationFailed, NoPath, PeerRefused, ProtocolError
+from tincan.errors import AuthenticationFailed, PeerRefused, ProtocolError
 from tincan.identity import KEY, SIGNATURE, Identity, PublicIdentity
-from tincan.link.interface import Channel, ChannelClosed
-from tincan.tasks import settle
 
 logger = logging.getLogger(__name__)
 
 MAX_FRAME: Final = 1024
-LEAVING: Final = 5.0
-"""Seconds for the other one to say that it has kept us too."""
-
 _LABEL: Final = b"tin-can friend 1"
 _NONCE: Final = 32
 
@@ -158,69 +150,3 @@ class Befriending:
 
 def _to_sign(signer: Card, other: Card) -> bytes:
     return b"".join((_LABEL, *(part for c in (signer, other) for part in (c.signing, c.agreeing, c.nonce))))
-
-
-async def befriend(
-    channel: Channel,
-    identity: Identity,
-    nonce: bytes,
-    ask: Callable[[PublicIdentity], Awaitable[bool]],
-    keep: Callable[[PublicIdentity], None],
-) -> None:
-    """Make the one at the other end of a channel a friend.
-
-    ``ask`` is awaited when it is known who that is, ``keep`` called when both
-    have agreed. Raises what `Befriending.receive` raises, `PeerRefused` when
-    one's own user says no, and `NoPath` when the other one goes away.
-    """
-    core = Befriending(identity, nonce)
-    try:
-        await _until(core, channel, State.PROVEN)
-        assert core.peer is not None  # noqa: S101 - our own states, no input
-        yes = await _asked(core, channel, ask(core.peer))
-        core.answer(yes)
-        await _flush(core, channel)
-        if not yes:
-            await channel.drain()
-            raise PeerRefused("You said no; neither of you has kept anything.")
-        await _until(core, channel, State.AGREED)
-    except ChannelClosed:
-        raise NoPath("The other can went away before both had agreed; nothing was kept. Try again.") from None
-    keep(core.peer)
-    core.keep()
-    # The other one has agreed, so it keeps us as well, unless it dies this very moment.
-    with contextlib.suppress(ChannelClosed, TimeoutError):
-        async with asyncio.timeout(LEAVING):
-            await _flush(core, channel)
-            await channel.drain()
-            await _until(core, channel, State.KEPT)
-
-
-async def _asked(core: Befriending, channel: Channel, asking: Awaitable[bool]) -> bool:
-    """Return what the user says, unless the other one says no or goes away before that."""
-    user = asyncio.ensure_future(asking)
-    hearing = asyncio.ensure_future(_until(core, channel, State.AGREED))
-    try:
-        await asyncio.wait([user, hearing], return_when=asyncio.FIRST_COMPLETED)
-        if hearing.done():
-            hearing.result()  # it has agreed, or this raises
-        yes = await user
-    finally:
-        await settle(user, hearing)
-    if not hearing.cancelled():
-        hearing.result()
-    return yes
-
-
-async def _until(core: Befriending, channel: Channel, state: State) -> None:
-    """Go on until the other one has come so far, or farther."""
-    order = list(State)
-    await _flush(core, channel)
-    while order.index(core.state) < order.index(state):
-        core.receive(await channel.receive())
-        await _flush(core, channel)
-
-
-async def _flush(core: Befriending, channel: Channel) -> None:
-    for frame in core.data_to_send():
-        await channel.send(frame)

@@ -8,12 +8,14 @@ from collections.abc import Callable
 
 import pytest
 
-from tincan.errors import WorldError
+from tincan.errors import DeviceMissing, WorldError
 from tincan.vpn.module.events import LinkChanged, MessageCame, MtuChanged, PacketUnrouted
-from tincan.vpn.module.interface import INVALID_PARAMS, NO_SUCH_LINK, WRONG_STATE, ModuleError
+from tincan.vpn.module.interface import INVALID_PARAMS, NO_SUCH_LINK, SYSTEM_ERROR, WRONG_STATE, ModuleError
+from tincan.vpn.module.local import open_module
 from tincan.vpn.module.methods import Server
 from tincan.vpn.module.states import State
 from tincan.vpn.path import plane
+from tincan.vpn.path.memory import MemoryPlane
 from tincan.vpn.path.plane import LinkStatistics, UdpTransport
 from unit.link.pairs import only_the_test_is_left
 from unit.vpn.module.modules import WITHIN, again, both, end, online, tie
@@ -230,3 +232,21 @@ async def test_a_server_that_does_not_answer_costs_nothing() -> None:
         await alice.module.connect_link(ours.link, theirs.description)
         await bob.module.connect_link(theirs.link, ours.description)
         await online(alice, bob)
+
+
+async def test_a_module_that_cannot_make_another_tap_ends() -> None:
+    def once(settings: plane.PlaneSettings) -> MemoryPlane:
+        if settings.mode is plane.Mode.SWITCH:
+            raise DeviceMissing("There is no tap any more.")
+        return MemoryPlane(settings)
+
+    async def change() -> None:
+        async with open_module(once) as module:
+            with pytest.raises(ModuleError, match="no tap") as caught:
+                await module.set_mode("switch")
+            assert caught.value.code == SYSTEM_ERROR
+            await asyncio.sleep(WITHIN)
+
+    with pytest.raises(DeviceMissing, match="no tap"):
+        await change()
+    await only_the_test_is_left()

@@ -15,7 +15,8 @@ from tincan.errors import AuthenticationFailed, NoPath, PeerRefused, ProtocolErr
 from tincan.identity import Identity, PublicIdentity
 from tincan.link.interface import Channel
 from tincan.link.memory import MemoryLink
-from tincan.vpn.social.befriending import Answer, Befriending, Card, Kept, Proof, State, befriend
+from tincan.vpn.social.befriending import Answer, Befriending, Card, Kept, Proof, State
+from tincan.vpn.social.meeting import befriend
 from unit.vpn.social.people import person
 from virtualtime import in_virtual_time
 
@@ -259,3 +260,11 @@ async def test_the_last_word_may_be_lost() -> None:
         group.create_task(b.befriend(right.control))  # type: ignore[arg-type]
     assert b.kept == [ALICE.public]
     assert a.kept == []
+
+
+@in_virtual_time
+async def test_one_who_says_nothing_is_not_waited_for_for_ever() -> None:
+    left, right = MemoryLink.pair()
+    with pytest.raises(NoPath, match="who it is"):
+        await User(ALICE).befriend(left.control)
+    await right.close()
