@@ -18,7 +18,7 @@ from tincan.cli.options import PHRASE_HELP, MeetingOptions, find_phrase, meeting
 from tincan.cli.output import route
 from tincan.cli.runner import run_async
 from tincan.cli.social import social
-from tincan.cli.xmpp import xmpp_options
+from tincan.cli.xmpp import XmppAccount, rooms_of, xmpp_options
 from tincan.errors import DeviceMissing, UsageError
 from tincan.meet.events import Waiting
 from tincan.meet.mailbox import Side
@@ -27,7 +27,6 @@ from tincan.meet.phrase import Phrase
 if TYPE_CHECKING:
     from tincan.vpn.group.events import NetworkStatus
     from tincan.vpn.group.network import UpSettings
-    from tincan.vpn.party.places import MakePart
 
 LINUX = "It takes Linux, and root or CAP_NET_ADMIN."
 
@@ -161,7 +160,7 @@ def up(
     allow_ra: bool,
     mtu: int | None,
     no_names: bool,
-    places: tuple[MakePart, ...],
+    xmpp: XmppAccount | None,
     options: MeetingOptions,
 ) -> None:
     """Be on the network of the group NAME, until Ctrl-C or SIGTERM.
@@ -186,7 +185,7 @@ def up(
             allow_ra=allow_ra,
             mtu=mtu,
             names=not no_names,
-            places=places,
+            places=rooms_of(xmpp),
         )
         try:
             run_async(_up(group, tap or f"can-{group}"[:15], wanted, output))

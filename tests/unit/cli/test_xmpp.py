@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tincan.cli.xmpp import places
+from tincan.cli.xmpp import account, rooms_of
 from tincan.errors import UsageError
 from tincan.vpn.ipop.party import XmppLine
 
@@ -13,7 +13,7 @@ OPTIONS = ("xmpp", "xmpp_password_file", "xmpp_host", "xmpp_rooms", "xmpp_ca")
 
 
 def made(**options: Any) -> Any:
-    return places(**{name: options.get(name) for name in OPTIONS})
+    return account(**{name: options.get(name) for name in OPTIONS})
 
 
 @pytest.fixture(autouse=True)
@@ -22,7 +22,8 @@ def password(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_none_without_an_account() -> None:
-    assert made() == ()
+    assert made() is None
+    assert rooms_of(None) == ()
     with pytest.raises(UsageError, match="go with --xmpp"):
         made(xmpp_host="xmpp.test")
 
@@ -40,11 +41,14 @@ def test_none_without_an_account() -> None:
     ],
 )
 def test_where_the_server_is(host: str | None, found: tuple[str, int]) -> None:
-    [make] = made(xmpp="alice@can.test", xmpp_host=host)
-    assert make.func is XmppLine
-    assert make.args[:3] == ("alice@can.test", "secret", "conference.can.test")
-    assert (make.keywords["host"], make.keywords["port"]) == found
-    assert make(lambda event: None).name == "xmpp:can.test"
+    one = made(xmpp="alice@can.test", xmpp_host=host)
+    assert (one.user, one.password, one.rooms) == ("alice@can.test", "secret", "conference.can.test")
+    assert (one.host, one.port) == found
+    assert "secret" not in repr(one)
+    [make] = rooms_of(one)
+    line = make(lambda event: None)
+    assert isinstance(line, XmppLine)
+    assert line.name == "xmpp:can.test"
 
 
 @pytest.mark.parametrize("account", ["alice", "@can.test", "alice@"])
@@ -62,8 +66,8 @@ def test_wrong_ports(host: str) -> None:
 def test_passwords(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "password"
     file.write_text("from a file\nmore\n")
-    [make] = made(xmpp="alice@can.test", xmpp_password_file=str(file), xmpp_rooms="rooms.can.test")
-    assert make.args[1:3] == ("from a file", "rooms.can.test")
+    one = made(xmpp="alice@can.test", xmpp_password_file=str(file), xmpp_rooms="rooms.can.test")
+    assert (one.password, one.rooms) == ("from a file", "rooms.can.test")
     file.write_text("")
     with pytest.raises(UsageError, match="No password can be read"):
         made(xmpp="alice@can.test", xmpp_password_file=str(file))
