@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import signal
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -11,7 +12,10 @@ from typing import Any
 
 import pytest
 
+from lab.cans import tin_can
+from lab.friends import WITHIN, Person
 from lab.netlab import Host, Lab
+from lab.networks import grouped
 from lab.prosody import DOMAIN, PASSWORD, PORT, Authority, Prosody
 from tincan.meet.events import MeetEvent, PlaceReady, PlaceTrouble
 from tincan.vpn.ipop.effects import Login
@@ -273,3 +277,52 @@ def test_a_party_line_in_rooms(server: Host) -> None:
 
     run(server, talk)
     run(server, refused)
+
+
+def test_a_group_network_meets_in_rooms(lab: Lab) -> None:
+    """No switchboard, no LAN, not in each other's roster: two members of a group, an XMPP server, and a ping."""
+    server = lab.host("server")
+    authority = Authority(lab.registry.directory)
+    Prosody(server, ["alice", "bob"], friends=[], certificate=authority.sign(DOMAIN))
+    members = grouped([lab.nat().host("alice"), lab.host("bob")], [])
+    for member in members:
+        member.env["TIN_CAN_XMPP_PASSWORD"] = PASSWORD
+        account = f"{member.host.name}@{DOMAIN}"
+        options = ["--xmpp", account, "--xmpp-host", server.address, "--xmpp-rooms", f"rooms.{DOMAIN}"]
+        member.up("--no-lan", *options, "--xmpp-ca", str(authority.file))
+    for member in members:
+        member.wait_up()
+    alice, bob = members
+    alice.sees(bob)
+    alice.ping(bob.address)
+    for member in members:
+        member.down()
+
+
+def test_friends_of_a_roster_have_a_social_network(lab: Lab) -> None:
+    """Who is in the roster becomes a friend, who is not does not, and the network meets in rooms alone."""
+    server = lab.host("server")
+    authority = Authority(lab.registry.directory)
+    Prosody(server, ["alice", "bob", "carol"], friends=["alice", "bob"], certificate=authority.sign(DOMAIN))
+    people = {name: Person(lab.host(name), ["--no-lan"]) for name in ("alice", "bob", "carol")}
+    adding = {}
+    for name, person in people.items():
+        person.env["TIN_CAN_XMPP_PASSWORD"] = PASSWORD
+        where = ["--xmpp-host", server.address, "--xmpp-rooms", f"rooms.{DOMAIN}", "--xmpp-ca", str(authority.file)]
+        person.options += ["--xmpp", f"{name}@{DOMAIN}", *where]
+        options = [option for option in person.options if option != "--no-lan"]
+        adding[name] = tin_can(person.host, "friend", "roster", "--yes", "--json", *options, env=person.env)
+    for name, other in (("alice", "bob"), ("bob", "alice")):
+        found = json.loads(adding[name].wait_line('"event": "friend"', timeout=WITHIN))
+        assert found["name"] == f"{other}.can"
+    for process in adding.values():
+        assert process.stop(20) == 0, process.report()
+    alice, bob, carol = people.values()
+    assert "bob.can" in alice.friends()
+    assert len(carol.friends()) == 1  # herself
+    for person in (alice, bob):
+        person.up()
+    alice.event("friend", name="bob.can", state="online")
+    alice.ping("bob.can", "-4")
+    for person in (alice, bob):
+        person.down()

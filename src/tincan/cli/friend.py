@@ -21,13 +21,15 @@ from tincan.cli.options import PHRASE_HELP, MeetingOptions, find_phrase, meeting
 from tincan.cli.output import JsonOutput, Output, route
 from tincan.cli.runner import run_async
 from tincan.cli.strings import advise
-from tincan.errors import NoPath, UsageError
+from tincan.cli.xmpp import XmppAccount, xmpp_options
+from tincan.errors import NoPath, TinCanError, UsageError
 from tincan.identity import PublicIdentity, own_identity
 from tincan.link.dial import tie_string
 from tincan.link.interface import Channel, ChannelClosed
 from tincan.meet.events import Waiting
 from tincan.meet.mailbox import Side
 from tincan.meet.phrase import Phrase
+from tincan.tasks import plain_errors
 from tincan.vpn.social import friends
 from tincan.vpn.social.book import Book, Friend, checked_name
 from tincan.vpn.social.meeting import befriend
@@ -137,6 +139,68 @@ async def _ask(question: str, output: Output) -> bool:
 
 def _one_line() -> Iterator[str]:
     yield sys.stdin.readline()
+
+
+@friend.command(epilog="Exit codes: 3 without a server, 5 when it refuses. Ctrl-C is the good end, and exits with 0.")
+@click.option("--yes", is_flag=True, help="Do not ask: everybody of the roster who comes is a friend.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line on stdout.")
+@click.option("-q", "--quiet", is_flag=True, help="Say only errors on stderr.")
+@click.option("-v", "--verbose", count=True, help="Say more.")
+@xmpp_options
+def roster(yes: bool, as_json: bool, quiet: bool, verbose: int, xmpp: XmppAccount | None) -> int:
+    """Make friends of those in your XMPP roster who type this as well, until interrupted.
+
+    The XMPP server is trusted to say who is who; to be sure, compare the
+    fingerprints. It is used for this alone: links need no account.
+    """
+    if xmpp is None:
+        raise UsageError("Name your account: --xmpp USER@DOMAIN.")
+    if not yes and (as_json or not (sys.stdin.isatty() and sys.stderr.isatty())):
+        raise UsageError("There is no terminal to ask at; agree beforehand with --yes.")
+    set_up_logging(verbose, None)
+    output = JsonOutput(quiet=quiet) if as_json else Output(quiet=quiet)
+    with output.telling_errors():
+        try:
+            run_async(_befriend_roster(xmpp, yes, output))
+        except KeyboardInterrupt:  # the good end of something that runs until it is told to stop
+            output.note("That was it.")
+    return 0
+
+
+async def _befriend_roster(account: XmppAccount, yes: bool, output: Output) -> None:
+    from tincan.vpn.ipop.roster import Roster, RosterChannel
+
+    identity = own_identity()
+    friends.read()  # a damaged file is told before anybody is bothered
+    asking = asyncio.Lock()
+    found = Roster(account.user, account.password, account.context, host=account.host, port=account.port)
+    output.note(f"Waiting for friends of {account.user} who type the same; yours is {identity.public.fingerprint}.")
+
+    async def meet(channel: RosterChannel) -> None:
+        name = channel.who.partition("@")[0]
+
+        async def ask(peer: PublicIdentity) -> bool:
+            output.note(f"{channel.who} has the fingerprint {peer.fingerprint}.")
+            async with asking:
+                return yes or await _ask(f"Make {channel.who} a friend? [y/N] ", output)
+
+        def keep(peer: PublicIdentity) -> None:
+            known = friends.read().of(peer) is not None
+            made = friends.change(lambda book: _with(book, peer, None, name))
+            _show(made, friends.read(), output, "was a friend before" if known else "is a friend now")
+
+        try:
+            await befriend(channel, identity, secrets.token_bytes(32), channel.binding, ask, keep)
+        except TinCanError as exc:
+            output.note(f"{channel.who}: {exc}")
+        finally:
+            await channel.close()
+
+    with plain_errors():
+        async with asyncio.TaskGroup() as group:
+            group.create_task(found.run())
+            while True:
+                group.create_task(meet(await found.accept()))
 
 
 @friend.command("list")

@@ -12,6 +12,7 @@ from tincan.cli.logs import set_up_logging
 from tincan.cli.options import MeetingOptions, meeting_options
 from tincan.cli.output import PATHS, JsonOutput, Output
 from tincan.cli.runner import run_async
+from tincan.cli.xmpp import XmppAccount, rooms_of, xmpp_options
 from tincan.errors import UsageError
 from tincan.identity import own_identity
 from tincan.meet.events import MeetEvent, PlaceTrouble
@@ -19,6 +20,7 @@ from tincan.vpn.social import friends
 from tincan.vpn.social.ranges import parse_range
 
 if TYPE_CHECKING:
+    from tincan.vpn.party.places import MakePart
     from tincan.vpn.social.controller import FriendNews, SocialEvent
 
 
@@ -34,8 +36,9 @@ def social() -> None:
 @click.option("--range", "chosen", metavar="NETWORK", help="Addresses to use from now on [default: 172.31.0.0/16].")
 @click.option("--tap", metavar="NAME", help="Name of the network interface [default: the next free one].")
 @click.option("--no-names", is_flag=True, help="Leave /etc/hosts alone, and serve no DNS.")
+@xmpp_options
 @meeting_options
-def up(chosen: str | None, tap: str | None, no_names: bool, options: MeetingOptions) -> int:
+def up(chosen: str | None, tap: str | None, no_names: bool, xmpp: XmppAccount | None, options: MeetingOptions) -> int:
     """Make links to all friends who are there, until interrupted.
 
     Friends have names such as bob.can, and addresses that nobody else needs to
@@ -47,11 +50,16 @@ def up(chosen: str | None, tap: str | None, no_names: bool, options: MeetingOpti
     set_up_logging(options.verbose, options.log_file)
     output = JsonOutput(quiet=options.quiet) if options.json else Output(quiet=options.quiet)
     with output.telling_errors():
-        return run_async(_up(network, tap, no_names, options, output))
+        return run_async(_up(network, tap, no_names, rooms_of(xmpp), options, output))
 
 
 async def _up(
-    network: IPv4Network | None, tap: str | None, no_names: bool, options: MeetingOptions, output: Output
+    network: IPv4Network | None,
+    tap: str | None,
+    no_names: bool,
+    rooms: tuple[MakePart, ...],
+    options: MeetingOptions,
+    output: Output,
 ) -> int:
     from tincan.vpn.module.client import spawn  # Linux alone has what these need
     from tincan.vpn.social.controller import Social, SocialSettings
@@ -69,7 +77,7 @@ async def _up(
     # Two of them would be one and the same friend to others, who link only one.
     with storage.locked("social", or_say="The social network is up already; end that one first."):
         async with spawn(tap=tap) as module:
-            places = SocialPlaces(options.settings, tell, (await module.identity()).tap)
+            places = SocialPlaces(options.settings, tell, (await module.identity()).tap, rooms)
             await Social(module, identity, places, lambda event: _show(event, output), settings).run()
     return 0
 

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 
 from tincan.link.dial import Settings
 from tincan.meet.events import MeetEvent
 from tincan.vpn.module.methods import Server
 from tincan.vpn.party.line import PartyLine
-from tincan.vpn.party.places import Places, open_places, server_url
+from tincan.vpn.party.places import MakePart, Places, open_places, server_url
 
 
 class SocialPlaces:
     """See `tincan.vpn.social.controller.Surroundings`. ``tap``: the network's own interface, which is no LAN."""
 
-    def __init__(self, settings: Settings, tell: Callable[[MeetEvent], None], tap: str) -> None:
+    def __init__(
+        self, settings: Settings, tell: Callable[[MeetEvent], None], tap: str, others: Sequence[MakePart] = ()
+    ) -> None:
         self._settings = settings
         self._tell = tell
         self._tap = tap
+        self._others = tuple(others)
         self._open: list[Places] = []
 
     @contextlib.asynccontextmanager
@@ -26,7 +29,12 @@ class SocialPlaces:
         """See `Surroundings.open_line`."""
         settings = self._settings
         async with open_places(
-            settings.switchboards, settings.lan, settings.servers, self._tell, lambda name: name == self._tap
+            settings.switchboards,
+            settings.lan,
+            settings.servers,
+            self._tell,
+            lambda name: name == self._tap,
+            self._others,
         ) as places:
             self._open.append(places)
             try:
