@@ -92,6 +92,7 @@ async def _add(phrase: Phrase | None, called: str | None, yes: bool, options: Me
             _show(made, friends.read(), output, "was a friend before" if known else "is a friend now")
 
         await befriend(link.control, identity, secrets.token_bytes(32), link.binding, ask, keep)
+    output.note("Both of you now: sudo tin-can net social up")
     return 0
 
 

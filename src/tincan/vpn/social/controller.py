@@ -107,6 +107,15 @@ class Surroundings(Protocol):
 
 DEFAULT: Final = SocialSettings()
 
+
+def read_routes() -> str:
+    """Return the kernel's table of IPv4 routes; empty on a machine without IPv4."""
+    try:
+        return ROUTES.read_text(encoding="ascii")
+    except OSError:
+        return ""
+
+
 SocialEvent: TypeAlias = Up | Moved | FriendNews | Trouble
 Tell = Callable[[SocialEvent], None]
 
@@ -122,7 +131,7 @@ class Social:
         tell: Tell,
         settings: SocialSettings = DEFAULT,
         shelf: Shelf | None = None,
-        routes: Callable[[], str] = lambda: ROUTES.read_text(encoding="ascii"),
+        routes: Callable[[], str] = read_routes,
     ) -> None:
         self._module = module
         self._identity = identity
