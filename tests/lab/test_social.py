@@ -58,8 +58,8 @@ def friends() -> Iterator[Friends]:
 
 def test_the_range_has_moved_off_the_routers(friends: Friends) -> None:
     """Their LANs are parts of 172.31.0.0/16, where the default range would be."""
-    assert friends.alice.friends()["bob.can"]["ip4"] == ALICE_CALLS_BOB
-    assert friends.bob.friends()["alice.can"]["ip4"] == BOB_CALLS_ALICE
+    assert friends.alice.friends()["bob.can"]["address"] == ALICE_CALLS_BOB
+    assert friends.bob.friends()["alice.can"]["address"] == BOB_CALLS_ALICE
 
 
 def test_it_is_up_only_once(friends: Friends) -> None:

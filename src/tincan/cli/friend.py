@@ -242,7 +242,7 @@ def _row(friend: Friend, book: Book) -> tuple[str, str, str, PublicIdentity]:
 
 
 def _fields(name: str, ip4: str, ip6: str, public: PublicIdentity) -> dict[str, str]:
-    return {"name": name, "ip4": ip4, "ip6": ip6, "fingerprint": public.fingerprint, "uid": public.uid}
+    return {"name": name, "address": ip4, "address6": ip6, "fingerprint": public.fingerprint, "uid": public.uid}
 
 
 def _show(friend: Friend, book: Book, output: Output, what: str) -> None:
