@@ -250,7 +250,8 @@ class Social:
     def _hear_news(self, news: PeerNews) -> None:
         friend, book = self._known.get(news.peer), self._book
         if friend is not None and book is not None:
-            self._tell(FriendNews(friend.name, book.address(friend), news.state, news.path, news.rtt, news.reason))
+            reason = news.reason if friend in book.friends else "It is no friend any more."
+            self._tell(FriendNews(friend.name, book.address(friend), news.state, news.path, news.rtt, reason))
 
     def _trouble(self, text: str) -> None:
         if text not in self._troubles:

@@ -112,11 +112,10 @@ class Translator:
         network = IPv4Network(addresses["network"]) if "network" in addresses else None
         return cls(IPv4Address(addresses["own"]), IPv4Address(addresses["peer"]), network)
 
-    def translate(self, packet: bytearray, *, partial: bool = False, merged: bool = False) -> bytearray | None:
+    def translate(self, packet: bytearray, *, partial: bool = False) -> bytearray | None:
         """Rewrite a packet in place and return it; another one where its length changes, None to drop it.
 
-        ``partial``: the kernel is still to finish the transport checksum.
-        ``merged``: several datagrams in one (UDP GRO), whose text is left as it is.
+        ``partial``: the kernel is still to finish the transport checksum. Datagrams come one by one, not merged.
         """
         size = len(packet)
         if size < 20:
@@ -151,7 +150,7 @@ class Translator:
             total = ((total & 0xFFFF) + (total >> 16)) ^ 0xFFFF
             _field.pack_into(packet, where, total or 0xFFFF if protocol == _UDP else total)
         if protocol == _UDP:
-            return packet if merged else self._udp(packet, head, pair, partial)
+            return self._udp(packet, head, pair, partial)
         if protocol == _TCP:
             source, destination = _ports.unpack_from(packet, head)
             if _SIP in (source, destination) or source in self._ports:

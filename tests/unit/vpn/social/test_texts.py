@@ -255,11 +255,3 @@ def test_a_text_that_would_not_fit_stays() -> None:
     got = translator().translate(packet)
     assert got is not None
     assert len(got) <= 65535
-
-
-def test_merged_datagrams_are_only_addressed() -> None:
-    packet = udp(THEY, ME_THERE, (5060, 5060), invite(SDP))
-    got = translator().translate(packet, merged=True)
-    assert got is not None
-    assert Read(got).data == invite(SDP)
-    assert Read(got).source == PEER
