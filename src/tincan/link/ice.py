@@ -341,6 +341,20 @@ class IceAgent(aioice.ice.Connection):
             return
         await super().check_start(pair)
 
+    def check_complete(self, pair: aioice.ice.CandidatePair) -> None:
+        """Of the pairs that have been nominated use the best one (RFC 5245 section 8.1.1.2), not the last one.
+
+        A relayed pair whose grace has just ended may be nominated beside a
+        direct one: both ends must then come to the same.
+        """
+        before = self._nominated.get(1)
+        super().check_complete(pair)
+        if before is not None and self._rank(before) > self._rank(self._nominated[1]):
+            self._nominated[1] = before
+
+    def _rank(self, pair: aioice.ice.CandidatePair) -> int:
+        return aioice.ice.candidate_pair_priority(pair.local_candidate, pair.remote_candidate, self.ice_controlling)
+
     # -- the link's life -----------------------------------------------------
 
     async def query_consent(self) -> None:
