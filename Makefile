@@ -4,12 +4,15 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test check unit lab bench-connect bench-start bench-pipe bench-send packages clean
+TUNNELS := iperf3 iperf3 wireguard-go wireguard-go wg wireguard-tools edge n2n tincd tinc openvpn openvpn
+
+.PHONY: help demo test check unit lab bench-connect bench-net bench-start bench-pipe bench-send packages clean
 
 help:
 	@echo "make demo           two cans on this machine find each other and talk"
 	@echo "make test           everything: formatting, types, and the whole test suite"
 	@echo "make bench-connect  how long connecting takes, against pypeer, through two NATs"
+	@echo "make bench-net      how fast virtual networks are, against wireguard-go, n2n, tinc and OpenVPN"
 	@echo "make bench-pipe     how fast pipes are, against openssl and socat, between two network namespaces"
 	@echo "make bench-send     how fast files are, against magic-wormhole, on one LAN"
 	@echo "make check          formatting and types only;  make unit  the quick tests only"
@@ -34,6 +37,10 @@ lab: .venv/dev packages
 
 bench-connect: .venv/bench packages
 	$(BIN)/python -m bench.connect
+
+bench-net: .venv/bench
+	@sh tests/lab/packages.sh $(TUNNELS)
+	$(BIN)/python -m bench.net
 
 bench-pipe: .venv/bench packages
 	$(BIN)/python -m bench.pipe

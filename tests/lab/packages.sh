@@ -1,5 +1,6 @@
 #!/bin/sh
 # Installs the Debian packages of the laboratory (tests/lab), where it may and where they are missing.
+# Arguments: pairs of a command and its package that are needed as well, for a benchmark.
 set -eu
 missing=
 need() { command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ] || missing="$missing $2"; }
@@ -18,6 +19,11 @@ need prlimit util-linux
 need pulseaudio pulseaudio
 need pactl pulseaudio-utils
 need espeak-ng espeak-ng
+need ping iputils-ping
+while [ $# -gt 1 ]; do
+    need "$1" "$2"
+    shift 2
+done
 [ -n "$missing" ] || exit 0
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
     echo "the laboratory's tests need root on Debian, and the packages:$missing; they will be skipped" >&2

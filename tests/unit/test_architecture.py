@@ -123,6 +123,12 @@ PURE = [
     "audio.statistics",
     "audio.stretch",
     "audio.tones",
+    "vpn.module.api",
+    "vpn.module.events",
+    "vpn.module.hello",
+    "vpn.module.interface",
+    "vpn.module.methods",
+    "vpn.module.states",
     "errors",
 ]
 """Cores: bytes, commands and the time go in, bytes, events and the next deadline come out."""

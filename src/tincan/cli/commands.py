@@ -28,6 +28,7 @@ COMMANDS = (
     Command("forward", "[PHRASE]", "ports through the string, as ssh -L and -R", "tincan.cli.forward:forward"),
     Command("tete", "-myip A -peerip B", "a pipe by addresses, with no meeting", "tincan.cli.tete:tete"),
     Command("switchboard", "", "run a switchboard, where cans meet", "tincan.cli.switchboard:switchboard"),
+    Command("linkd", "", "the TinCan module: links for virtual networks", "tincan.cli.linkd:linkd"),
     Command("doctor", "[PLACE]", "what this machine and network can do", "tincan.cli.doctor:doctor"),
     Command("config", "", "show each setting and where it came from", "tincan.cli.config:config"),
     Command("upgrade", "", "update this installation", "tincan.cli.upgrade:upgrade"),

@@ -10,7 +10,9 @@ on top (RFC 8445, RFC 8838):
 * a direct pair is preferred to a relayed one that happens to answer first;
 * consent (RFC 7675) is asked for every second: that gives the round-trip time,
   and a peer that died is noticed within `SILENCE_LIMIT`;
-* datagrams that nobody takes are dropped, not stored without bound.
+* datagrams that nobody takes are dropped, not stored without bound;
+* for a virtual network, packets share the port of the pair in use: either on
+  a socket of their own (`IceAgent.packet_socket`), or through a relay.
 
 It reaches into aioice 0.13 below its documented surface (`_protocols`,
 `_nominated`, ...), which is why that version is fixed in pyproject.toml and
@@ -30,6 +32,7 @@ import sys
 import time
 import types
 from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
 from typing import Any, Final, cast
 
 from tincan.link.description import Candidate
@@ -57,6 +60,7 @@ _without_mdns()
 
 import aioice.ice  # noqa: E402 - after its mDNS module was kept out
 from aioice import stun, turn  # noqa: E402
+from aioice.candidate import candidate_foundation, candidate_priority  # noqa: E402
 
 logger = logging.getLogger(__name__)
 
@@ -91,6 +95,12 @@ CLOSE_TIMEOUT: Final = 0.5
 
 MAX_UNREAD: Final = 4096
 """Datagrams kept while nobody reads; more are dropped, as a full socket buffer would do."""
+
+MAX_UNSENT: Final = 256 * 1024
+"""Bytes of packets that wait for a relay to take them; more are dropped."""
+
+FIRST_OF_PACKETS: Final = 192
+"""The least first byte of a packet of a virtual network (`tincan.link.shared`)."""
 
 MAX_DATAGRAM: Final = 4096
 """Bytes in a datagram. The cans' own fit an Ethernet frame; whoever finds the port may send larger ones."""
@@ -130,8 +140,22 @@ def _is_stun(data: bytes) -> bool:
 aioice.ice.StunProtocol = _StunProtocol  # type: ignore[misc]
 
 
+@dataclass(frozen=True)
+class Route:
+    """The candidate pair in use. ``local`` is our socket's address, or the relay's when it is ``relayed``."""
+
+    local: tuple[str, int]
+    remote: tuple[str, int]
+    relayed: bool
+
+
 class IceAgent(aioice.ice.Connection):
-    """One ICE agent with one component. Call `gather`, then `begin`; trickle with `add_remote`."""
+    """One ICE agent with one component. Call `gather`, then `begin`; trickle with `add_remote`.
+
+    ``packets``: the ports are shared with those of a virtual network.
+    ``on_packet`` gets those that came through ICE all the same, and
+    ``on_route`` is called when another pair is in use.
+    """
 
     def __init__(
         self,
@@ -139,11 +163,15 @@ class IceAgent(aioice.ice.Connection):
         controlling: bool,
         relay_only: bool = False,
         found: Iterable[Interface] | None = None,
+        packets: bool = False,
     ) -> None:
         super().__init__(ice_controlling=controlling, components=1)
         self.relay_only = relay_only
         self.round_trip: float | None = None
         self.on_candidate: Callable[[Candidate], None] = lambda candidate: None
+        self.on_packet: Callable[[bytes], None] = lambda packet: None
+        self.on_route: Callable[[], None] = lambda: None
+        self._packets = packets
         self._interfaces = list(interfaces() if found is None else found)
         self._last_heard = 0.0
         self._renewed: set[aioice.ice.CandidatePair] = set()
@@ -169,8 +197,36 @@ class IceAgent(aioice.ice.Connection):
         if not self.relay_only:
             # One by one: aioice knows the sockets of one call only when all of them are open.
             for address in host_addresses(self._interfaces):
+                if self._packets:
+                    await self._gather_shared(address)
+                    continue
                 for candidate in await self.get_component_candidates(1, [address]):
                     self._add_local(candidate)
+
+    async def _gather_shared(self, address: str) -> None:
+        """Do what aioice's `get_component_candidates` does for a host, on a port that packets can share."""
+        from tincan.link.shared import first_socket  # of use on Linux alone
+
+        try:
+            sock = first_socket(address)
+        except OSError as exc:
+            logger.info("no socket on one of our addresses: %s", exc)
+            return
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, turn.UDP_SOCKET_BUFFER_SIZE)
+        loop = asyncio.get_running_loop()
+        _, protocol = await loop.create_datagram_endpoint(lambda: aioice.ice.StunProtocol(self), sock=sock)
+        host, port = sock.getsockname()[:2]
+        protocol.local_candidate = aioice.Candidate(
+            foundation=candidate_foundation("host", "udp", host),
+            component=1,
+            transport="udp",
+            priority=candidate_priority(1, "host"),
+            host=host,
+            port=port,
+            type="host",
+        )
+        self._protocols.append(protocol)
+        self._add_local(protocol.local_candidate)
 
     async def ask_server(self, server: IceServer) -> None:
         """Learn the candidates one server can give. Returns within `SERVER_TIMEOUT`, whatever happens.
@@ -406,9 +462,54 @@ class IceAgent(aioice.ice.Connection):
         """
         if not 0 < len(data) <= MAX_DATAGRAM:
             return
+        if self._packets and data[0] >= FIRST_OF_PACKETS:
+            self.on_packet(data)  # proves nothing until somebody has opened it
+            return
         self._last_heard = time.monotonic()
         if self._queue.qsize() < MAX_UNREAD:
             super().data_received(data, component)
+
+    def check_complete(self, pair: aioice.ice.CandidatePair) -> None:
+        """See aioice; it may make another pair the one in use."""
+        before = self._nominated.get(1)
+        super().check_complete(pair)
+        if self._nominated.get(1) is not before:
+            self.on_route()
+
+    # -- packets of a virtual network ------------------------------------------
+
+    @property
+    def route(self) -> Route | None:
+        """The pair in use, as far as packets are concerned."""
+        pair = self._nominated.get(1)
+        if pair is None:
+            return None
+        local = pair.local_candidate
+        host, port = pair.remote_addr
+        return Route((local.host, local.port), (host, port), local.type == "relay")
+
+    def packet_socket(self) -> socket.socket:
+        """Open the socket for the packets of the pair in use, which is not relayed; the caller closes it.
+
+        Datagrams that begin with `FIRST_OF_PACKETS` or more then come there, and no more to ``on_packet``.
+        """
+        from tincan.link.shared import second_socket
+
+        route = self.route
+        if route is None or route.relayed:
+            raise ConnectionError("no direct pair is in use")
+        return second_socket(*route.local)
+
+    def send_packet(self, packet: bytes) -> None:
+        """Send a packet on the pair in use, whatever it is; dropped where it cannot be."""
+        pair = self._nominated.get(1)
+        if pair is None:
+            return
+        transport: Any = pair.protocol.transport
+        # A TURN transport keeps the one to its server for itself, and what waits there without bound.
+        outer = getattr(getattr(transport, "_TurnTransport__inner_protocol", None), "transport", transport)
+        if outer.get_write_buffer_size() < MAX_UNSENT:
+            transport.sendto(packet, pair.remote_addr)
 
     async def close(self) -> None:
         """Close; whoever reads is told at once, whatever a TURN server does. Idempotent."""

@@ -19,7 +19,7 @@ import importlib.util
 import logging
 import sys
 import types
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 from tincan.errors import AuthenticationFailed, NoPath, UsageError
@@ -34,6 +34,7 @@ from tincan.link.interface import (
     Path,
 )
 from tincan.meet.mailbox import Side
+from tincan.nat.addresses import Interface
 from tincan.nat.servers import IceServer
 
 
@@ -122,6 +123,36 @@ MAX_LABEL: Final = 255
 
 OWN_CHANNELS: Final = MAX_CHANNELS - 8
 """Channels that this side may have open: fewer, since the peer learns later that one was closed."""
+
+
+EXPORTER_LABEL: Final = b"EXPORTER-tin-can-packets"
+"""RFC 5705 section 4: what the keys of packets are exported under. Not registered, and ours by its name."""
+
+DTLS_1_2: Final = 0xFEFD
+
+
+class Certificate(_dtls.RTCCertificate):  # type: ignore[misc]
+    """Who one end of a link is: a key pair of its own, self-signed. `Certificate.make` makes one.
+
+    Links may share one; each speaks DTLS 1.2 or newer (RFC 8827 section 6.5).
+    """
+
+    @classmethod
+    def make(cls) -> Certificate:
+        """Generate one (ECDSA on P-256)."""
+        made: Certificate = cls.generateCertificate()
+        return made
+
+    @property
+    def digest(self) -> bytes:
+        """The SHA-256 of the certificate: its fingerprint."""
+        value: str = next(f.value for f in self.getFingerprints() if f.algorithm == "sha-256")
+        return bytes.fromhex(value.replace(":", ""))
+
+    def _create_ssl_context(self, srtp_profiles: Any) -> Any:
+        context = super()._create_ssl_context(srtp_profiles)
+        context.set_min_proto_version(DTLS_1_2)
+        return context
 
 
 class _Ice:
@@ -348,6 +379,9 @@ class WebRtcLink:
     """One connection to one peer. `gather`, `description`, then `connect`; see `Link` for the rest.
 
     ``side`` may be None at first: then `take_side` comes before `description`.
+    ``certificate``: None makes one for this link. ``packets``: the link's
+    ports are shared with a virtual network's packets (`IceAgent`), whose keys
+    `export` gives. ``found``: the interfaces to use; None means all there are.
     """
 
     def __init__(
@@ -358,10 +392,13 @@ class WebRtcLink:
         control: bool = True,
         ice_timeout: float = ICE_TIMEOUT,
         dtls_timeout: float = DTLS_TIMEOUT,
+        certificate: Certificate | None = None,
+        packets: bool = False,
+        found: Iterable[Interface] | None = None,
     ) -> None:
         # The tapping can makes the offer, so it controls (RFC 8445 section 6.1.1).
-        self.ice = IceAgent(controlling=side is Side.TAP, relay_only=relay_only)
-        self._certificate = _dtls.RTCCertificate.generateCertificate()
+        self.ice = IceAgent(controlling=side is Side.TAP, relay_only=relay_only, found=found, packets=packets)
+        self._certificate = certificate or Certificate.make()
         self._ice = _Ice(self.ice)
         self._dtls = RTCDtlsTransport(self._ice, [self._certificate])  # type: ignore[arg-type]
         self._ice_timeout = ice_timeout
@@ -403,11 +440,10 @@ class WebRtcLink:
 
     def description(self, candidates: tuple[Candidate, ...], *, complete: bool) -> Description:
         """Return this side's offer or answer with the candidates known so far."""
-        digest = next(f for f in self._certificate.getFingerprints() if f.algorithm == "sha-256")
         return Description(
             ufrag=self.ice.local_username,
             pwd=self.ice.local_password,
-            fingerprint=bytes.fromhex(digest.value.replace(":", "")),
+            fingerprint=self._certificate.digest,
             candidates=candidates,
             complete=complete,
         )
@@ -466,6 +502,21 @@ class WebRtcLink:
         await self._sctp.settled.wait()
         if self.ended:
             raise ConnectionError("the link has ended")
+
+    # -- packets of a virtual network ------------------------------------------
+
+    def export(self, length: int) -> bytes:
+        """Return secret bytes that only the two ends of this link have (RFC 5705)."""
+        ssl = self._dtls._ssl
+        if ssl is None or not self._dtls.encrypted:
+            raise RuntimeError("DTLS is not connected")
+        secret: bytes = ssl.export_keying_material(EXPORTER_LABEL, length)
+        return secret
+
+    @property
+    def is_dtls_client(self) -> bool:
+        """Whether this end began the DTLS handshake: it tells the two directions of `export` apart."""
+        return bool(self._dtls._role == "client")
 
     # -- Link ------------------------------------------------------------------
 

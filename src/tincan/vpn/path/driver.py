@@ -1,0 +1,440 @@
+"""The real data plane: a tap, and two pumps in processes of their own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from typing import Protocol
+
+import msgspec
+
+from tincan.errors import DeviceMissing, WorldError
+from tincan.tasks import settle
+from tincan.vpn.path.headers import MAC_HEADER
+from tincan.vpn.path.plane import (
+    IP_MTU,
+    OVERHEAD,
+    SECRET_LENGTH,
+    SWITCH_MTU,
+    DataPlane,
+    Interface,
+    KeysExhausted,
+    LinkHeard,
+    LinkKeys,
+    LinkStatistics,
+    LinkTransport,
+    Mode,
+    MtuChanged,
+    Network,
+    PlaneEvent,
+    PlaneSettings,
+    UdpTransport,
+    Unroutable,
+)
+from tincan.vpn.path.routes import prefix
+from tincan.vpn.path.words import (
+    AddLink,
+    Ask,
+    Configure,
+    Done,
+    Found,
+    Heard,
+    Inject,
+    MoveLink,
+    Order,
+    Received,
+    Relay,
+    RemoveLink,
+    Report,
+    SetPeer,
+    Spent,
+    ToDriver,
+    Wanted,
+    pack,
+)
+
+EVENTS = 1024
+MESSAGE = 1 << 18
+END_TIMEOUT = 5.0
+ANSWER_TIMEOUT = 20.0
+"""Seconds; a pump answers in one turn of its loop, but has to start first."""
+
+
+class TapLike(Protocol):
+    """What a plane needs of a tap; `tincan.vpn.path.tap.Tap`, or one in memory."""
+
+    name: str
+    fd: int
+    datagram_runs: bool
+
+    def configure(self, mtu: int, addresses: tuple[Interface, ...], segments: int) -> None:
+        """Set the interface up."""
+
+    def close(self) -> None:
+        """Let go of it."""
+
+
+class MemoryTap:
+    """A tap without an interface: what is written to `other`, with vnet headers, is what the kernel would give."""
+
+    def __init__(self, name: str = "memory0") -> None:
+        ours, self.other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        for end in (ours, self.other):
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+            end.setblocking(False)
+        self.name, self.fd, self.datagram_runs = name, ours.detach(), True
+
+    def configure(self, mtu: int, addresses: tuple[Interface, ...], segments: int) -> None:
+        """There is nothing to set."""
+
+    def close(self) -> None:
+        """Close our end."""
+        os.close(self.fd)
+
+
+@dataclass
+class PumpProcess:
+    """One pump, as its driver sees it."""
+
+    name: str
+    process: asyncio.subprocess.Process
+    control: socket.socket
+    asked: int = 0
+    answers: dict[int, asyncio.Future[Done]] = field(default_factory=dict)
+
+
+@contextlib.asynccontextmanager
+async def open_plane(settings: PlaneSettings, tap: TapLike | None = None) -> AsyncIterator[DataPlane]:
+    """Make a tap and start its pumps; at the context's end all is gone.
+
+    Raises `tincan.errors.DeviceMissing` where there is no right to, or no tap.
+    """
+    if tap is None:
+        tap = _tap(settings)
+    async with contextlib.AsyncExitStack() as stack:
+        stack.callback(tap.close)
+        _set_up(tap, settings)
+        here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with here, there:
+            pumps = [
+                await _start(stack, name, tap, end, settings.mode) for name, end in (("in", here), ("out", there))
+            ]
+        plane = PumpedPlane(settings, tap, pumps[0], pumps[1])
+        stack.push_async_callback(plane.close)
+        await plane.begin()
+        yield plane
+
+
+def _tap(settings: PlaneSettings) -> TapLike:
+    if sys.platform != "linux":
+        raise DeviceMissing("Virtual networks need Linux.")
+    from tincan.vpn.path.tap import Tap
+
+    return Tap(settings.tap, settings.mode)
+
+
+def _set_up(tap: TapLike, settings: PlaneSettings) -> None:
+    try:
+        tap.configure(_mtu(settings), settings.addresses, _segments(settings))
+    except OSError as exc:
+        raise DeviceMissing(f"The virtual interface could not be set up: {exc.strerror}.") from exc
+
+
+def _mtu(settings: PlaneSettings) -> int:
+    return settings.mtu or (IP_MTU if settings.mode is Mode.IP else SWITCH_MTU)
+
+
+def _largest(settings: PlaneSettings) -> int:
+    """Say what the tap gives at most; a VLAN tag more than that must fit as well."""
+    return _mtu(settings) + (0 if settings.mode is Mode.IP else MAC_HEADER + 4)
+
+
+def _segments(settings: PlaneSettings) -> int:
+    """Say how many segments a large packet may have, so that all of it goes out by one sendmsg."""
+    from tincan.vpn.path.outgoing import MOST_BYTES, MOST_SEGMENTS
+
+    return min(MOST_SEGMENTS, MOST_BYTES // (_largest(settings) + OVERHEAD))
+
+
+async def _start(
+    stack: contextlib.AsyncExitStack, name: str, tap: TapLike, partner: socket.socket, mode: Mode
+) -> PumpProcess:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with theirs, contextlib.ExitStack() as unfinished:
+        unfinished.callback(ours.close)
+        for end in (ours, theirs):
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * MESSAGE)
+        fds = (theirs.fileno(), partner.fileno(), tap.fd)
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-P",
+            "-m",
+            f"tincan.vpn.path.{name}pump",
+            *map(str, fds),
+            mode.value,
+            str(int(tap.datagram_runs)),
+            stdin=asyncio.subprocess.DEVNULL,
+            pass_fds=fds,
+        )
+        stack.push_async_callback(_end, process)
+        stack.push(unfinished.pop_all())  # the socket is closed first, which ends the process
+    ours.setblocking(False)
+    return PumpProcess(name, process, ours)
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """Wait for a pump, which ends when its socket is closed."""
+    try:
+        async with asyncio.timeout(END_TIMEOUT):
+            await process.wait()
+    except TimeoutError:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+
+class PumpedPlane:
+    """A `DataPlane` of two pumps. Made by `open_plane`."""
+
+    def __init__(self, settings: PlaneSettings, tap: TapLike, inward: PumpProcess, outward: PumpProcess) -> None:
+        self._settings = settings
+        self._tap = tap
+        self._in, self._out = inward, outward
+        self._relayed: dict[int, Callable[[bytes], None]] = {}
+        self._links: set[int] = set()
+        self._events: asyncio.Queue[PlaneEvent] = asyncio.Queue(EVENTS)
+        self._ended = asyncio.Event()
+        self._failure: WorldError | None = None
+        self._orders = asyncio.Lock()
+        self._decode = msgspec.msgpack.Decoder(ToDriver).decode
+        self._watchers: list[asyncio.Task[None]] = []
+
+    async def begin(self) -> None:
+        """Give the pumps their settings."""
+        loop = asyncio.get_running_loop()
+        for pump in (self._in, self._out):
+            loop.add_reader(pump.control, self._readable, pump)
+            self._watchers.append(asyncio.create_task(self._watch(pump)))
+        await self._configure()
+
+    async def close(self) -> None:
+        """Listen no more."""
+        loop = asyncio.get_running_loop()
+        self._ended.set()
+        for pump in (self._in, self._out):
+            loop.remove_reader(pump.control)
+            pump.control.close()
+        await settle(*self._watchers)
+
+    @property
+    def tap(self) -> str:
+        """The interface's real name."""
+        return self._tap.name
+
+    @property
+    def settings(self) -> PlaneSettings:
+        """As last configured."""
+        return self._settings
+
+    # -- what the module asks
+
+    async def add_link(self, number: int, transport: LinkTransport, keys: LinkKeys) -> None:
+        """Begin to use a link."""
+        if number in self._links or not 0 <= number < 1 << 16:
+            raise ValueError(f"there is a link {number} already, or it is no number for one")
+        if {len(keys.send), len(keys.receive)} != {SECRET_LENGTH}:
+            raise ValueError(f"secrets have {SECRET_LENGTH} bytes")
+        remote, fds = self._transport(number, transport)
+        self._links.add(number)
+        cipher = keys.cipher.value
+        await self._order(self._in, AddLink(number, keys.receive, cipher, remote), fds)
+        await self._order(self._out, AddLink(number, keys.send, cipher, remote), fds)
+
+    async def move_link(self, number: int, transport: LinkTransport) -> None:
+        """Use another transport for a link."""
+        self._known(number)
+        remote, fds = self._transport(number, transport)
+        for pump in (self._in, self._out):
+            await self._order(pump, MoveLink(number, remote), fds)
+
+    async def remove_link(self, number: int) -> None:
+        """Forget a link."""
+        if number in self._links:
+            for pump in (self._out, self._in):
+                await self._order(pump, RemoveLink(number))
+            self._links.discard(number)
+            self._relayed.pop(number, None)
+
+    async def set_peer(self, number: int, addresses: tuple[Interface | Network, ...]) -> None:
+        """Say which addresses a link's peer has."""
+        self._known(number)
+        order = SetPeer(number, [prefix(address) for address in addresses])
+        for pump in (self._in, self._out):
+            await self._order(pump, order)
+
+    async def inject(self, packet: bytes) -> None:
+        """Write a packet to the tap."""
+        if not 0 < len(packet) <= 0xFFFF:
+            raise ValueError("a packet has 1 to 65535 bytes")
+        await self._order(self._in, Inject(packet))
+
+    async def configure(self, settings: PlaneSettings) -> None:
+        """Change the settings."""
+        if (settings.tap, settings.mode) != (self._settings.tap, self._settings.mode):
+            raise ValueError("another tap or mode is another data plane")
+        _set_up(self._tap, settings)
+        self._settings = settings
+        await self._configure()
+
+    async def _configure(self) -> None:
+        settings = self._settings
+        own = [(address.packed, address.network.prefixlen) for address in settings.addresses]
+        order = Configure(_largest(settings), own, settings.allow_dhcp, settings.allow_ra, settings.translation)
+        for pump in (self._in, self._out):
+            await self._order(pump, order)
+
+    def received(self, number: int, datagram: bytes) -> None:
+        """Take a datagram of a relayed link."""
+        with contextlib.suppress(OSError):
+            self._in.control.send(pack(Received(number, datagram)))
+
+    async def events(self) -> AsyncIterator[PlaneEvent]:
+        """Give what happens."""
+        ended = asyncio.create_task(self._ended.wait())
+        try:
+            while True:
+                event = asyncio.create_task(self._events.get())
+                try:
+                    await asyncio.wait({event, ended}, return_when=asyncio.FIRST_COMPLETED)
+                    if event.done():
+                        yield event.result()
+                        continue
+                finally:
+                    await settle(event)
+                if self._failure is not None:
+                    raise self._failure
+                return
+        finally:
+            await settle(ended)
+
+    async def statistics(self) -> dict[int, LinkStatistics]:
+        """Say how each link is doing."""
+        answers = [await self._order(pump, Report()) for pump in (self._out, self._in)]
+        merged = {
+            number: answers[0].figures.get(number, {}) | answers[1].figures.get(number, {}) for number in self._links
+        }
+        return {number: msgspec.convert(figures, LinkStatistics) for number, figures in merged.items()}
+
+    # -- the pumps
+
+    def _known(self, number: int) -> None:
+        if number not in self._links:
+            raise ValueError(f"there is no link {number}")
+
+    def _transport(self, number: int, transport: LinkTransport) -> tuple[tuple[str, int] | None, list[int]]:
+        if isinstance(transport, UdpTransport):
+            ip_address(transport.remote[0].partition("%")[0])
+            self._relayed.pop(number, None)
+            return transport.remote, [transport.socket.fileno()]
+        self._relayed[number] = transport.send
+        return None, []
+
+    async def _order(self, pump: PumpProcess, order: Order, fds: list[int] | None = None) -> Done:
+        """Give an order and wait until it is carried out."""
+        self._check()
+        async with self._orders:
+            pump.asked += 1
+            number = pump.asked
+            answer: asyncio.Future[Done] = asyncio.get_running_loop().create_future()
+            pump.answers[number] = answer
+            try:
+                async with asyncio.timeout(ANSWER_TIMEOUT):
+                    await _send(pump.control, pack(Ask(number, order)), fds or [])
+                    return await answer
+            except TimeoutError:
+                self._fail(f"The {pump.name} pump of the virtual network does not answer.")
+                raise self._failed() from None
+            except OSError:
+                self._fail(f"The {pump.name} pump of the virtual network has died.")
+                raise self._failed() from None
+            finally:
+                pump.answers.pop(number, None)
+
+    def _check(self) -> None:
+        if self._failure is not None:
+            raise self._failed()
+        if self._ended.is_set():
+            raise WorldError("The virtual network is closed.")
+
+    def _failed(self) -> WorldError:
+        return self._failure or WorldError("The virtual network is closed.")
+
+    def _fail(self, sentence: str) -> None:
+        if self._failure is None and not self._ended.is_set():
+            self._failure = WorldError(sentence)
+        self._ended.set()
+        for pump in (self._in, self._out):
+            for answer in pump.answers.values():
+                if not answer.done():
+                    answer.set_exception(self._failed())
+
+    async def _watch(self, pump: PumpProcess) -> None:
+        """Notice that a pump dies."""
+        await pump.process.wait()
+        self._fail(f"The {pump.name} pump of the virtual network has died.")
+
+    def _readable(self, pump: PumpProcess) -> None:
+        try:
+            message = pump.control.recv(MESSAGE)
+        except BlockingIOError:
+            return
+        except OSError:
+            message = b""
+        if not message:
+            asyncio.get_running_loop().remove_reader(pump.control)  # its end is noticed by `_watch`
+            return
+        word = self._decode(message)
+        if isinstance(word, Done):
+            answer = pump.answers.get(word.order)
+            if answer is not None and not answer.done():
+                answer.set_result(word)
+        elif isinstance(word, Relay):
+            send = self._relayed.get(word.link)
+            for datagram in word.datagrams if send is not None else []:
+                send(datagram)  # type: ignore[misc]
+        else:
+            with contextlib.suppress(asyncio.QueueFull):
+                self._events.put_nowait(_event(word))
+
+
+def _event(word: Heard | Found | Wanted | Spent) -> PlaneEvent:
+    match word:
+        case Heard():
+            return LinkHeard(word.link)
+        case Found():
+            return MtuChanged(word.link, word.mtu)
+        case Spent():
+            return KeysExhausted(word.link)
+        case Wanted():
+            mac = len(word.destination) == 6
+            named = word.destination.hex(":") if mac else str(ip_address(word.destination))
+            return Unroutable(word.packet, named)
+
+
+async def _send(control: socket.socket, message: bytes, fds: list[int]) -> None:
+    """Send a message, waiting while the pump is behind."""
+    while True:
+        try:
+            if fds:
+                socket.send_fds(control, [message], fds)
+            else:
+                control.send(message)
+            return
+        except BlockingIOError:
+            await asyncio.sleep(0.01)

@@ -1,0 +1,165 @@
+"""The in pump: from the sockets to the tap. ``python -m tincan.vpn.path.inpump CONTROL PARTNER TAP MODE RUNS``."""
+
+from __future__ import annotations
+
+import functools
+import socket
+import sys
+import time
+
+from tincan.vpn.path.incoming import Incoming, Translate
+from tincan.vpn.path.plane import Cipher, Mode
+from tincan.vpn.path.pump import CONTROL_SIZE, LARGEST, UDP_GRO, Pump, begin, opened
+from tincan.vpn.path.vnet import NOTHING
+from tincan.vpn.path.words import (
+    AddLink,
+    Configure,
+    Found,
+    Heard,
+    Inject,
+    Local,
+    MoveLink,
+    Order,
+    Received,
+    RemoveLink,
+    Report,
+    SetPeer,
+    ToIn,
+    ToOut,
+)
+
+TURN = 64
+"""Receive calls before anything else is looked at."""
+LISTENED = 2
+"""Sockets of a link that are listened to: the present one and the former."""
+
+
+class InPump(Pump):
+    """The loop around `Incoming`."""
+
+    def __init__(self, control: int, partner: int, tap: int, mode: Mode, datagram_runs: bool) -> None:
+        super().__init__(control, partner, tap, ToIn)  # type: ignore[arg-type]
+        self.core = Incoming(mode is Mode.SWITCH, datagram_runs)
+        self._sockets: dict[int, list[socket.socket]] = {}
+        self._buffer = bytearray(LARGEST)
+        self._view = memoryview(self._buffer)
+        self._heard: set[int] = set()
+
+    def _readable(self, number: int, link: socket.socket) -> None:
+        """Receive what a socket has; large runs are written at once."""
+        core, view, buffers, space = self.core, self._view, [self._buffer], socket.CMSG_SPACE(CONTROL_SIZE.size)
+        now = time.monotonic()
+        pending = 0
+        for _ in range(TURN):
+            try:
+                size, ancillary, _, _ = link.recvmsg_into(buffers, space, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                break
+            except OSError:  # what ICMP said of an earlier datagram
+                continue
+            each = size
+            for level, kind, data in ancillary:
+                if level == socket.IPPROTO_UDP and kind == UDP_GRO:
+                    (each,) = CONTROL_SIZE.unpack(data)
+            core.take(number, view[:size], each, now)
+            pending += size
+            if pending >= LARGEST // 2:
+                self._write()
+                pending = 0
+        self._write()
+
+    def _write(self) -> None:
+        for write in self.core.writes():
+            self.write(write)
+
+    def turn(self, now: float) -> float:
+        """Tell what is to be told."""
+        words = self.core.words
+        if words:
+            for word in words:
+                self.tell_partner(word)
+                if isinstance(word, Heard) and word.link not in self._heard:
+                    self._heard.add(word.link)
+                    self.tell_driver(word)
+            words.clear()
+        return float("inf")
+
+    def received(self, message: Received) -> None:
+        """Take a datagram of a relayed link."""
+        self.core.take(message.link, message.datagram, len(message.datagram), time.monotonic())
+        self._write()
+
+    # -- orders
+
+    def obey(self, order: Order, sockets: list[int]) -> dict[int, dict[str, int | float | None]]:
+        """Carry out an order."""
+        core = self.core
+        match order:
+            case AddLink():
+                core.add_link(order.link, order.secret, Cipher(order.cipher))
+                self._listen(order.link, order.remote, sockets)
+            case MoveLink():
+                self._listen(order.link, order.remote, sockets)
+            case RemoveLink():
+                core.remove_link(order.link)
+                self._heard.discard(order.link)
+                for one in self._sockets.pop(order.link, []):
+                    self._leave(one)
+            case SetPeer():
+                core.set_peer(order.link, order.prefixes)
+            case Configure():
+                translate = None if order.translation is None else translator(order.translation)
+                core.configure(order.own, order.allow_dhcp, order.allow_ra, translate)
+            case Inject():
+                self.write((NOTHING, order.packet))
+            case Report():
+                return {
+                    link.number: {
+                        "packets_in": link.packets,
+                        "bytes_in": link.octets,
+                        "invalid": link.opener.invalid,
+                        "replayed": link.opener.replayed,
+                        "spoofed": link.spoofed,
+                        "filtered": link.filtered,
+                        "storm": link.storm,
+                        "heard": link.heard,
+                    }
+                    for link in core.links.values()
+                }
+        return {}
+
+    def _listen(self, number: int, remote: tuple[str, int] | None, sockets: list[int]) -> None:
+        if remote is None:
+            return
+        link = opened(sockets[0], ":" in remote[0])
+        listened = self._sockets.setdefault(number, [])
+        listened.append(link)
+        self.watch(link.fileno(), functools.partial(self._readable, number, link))
+        while len(listened) > LISTENED:
+            self._leave(listened.pop(0))
+
+    def _leave(self, link: socket.socket) -> None:
+        self.unwatch(link.fileno())
+        link.close()
+
+    def told(self, word: ToIn | ToOut) -> None:
+        """Take a word of the out pump."""
+        if isinstance(word, Local):
+            self.core.local(word.mac, time.monotonic())
+        elif isinstance(word, Found) and word.link in self.core.links:
+            self.core.links[word.link].limit = word.mtu
+
+
+def translator(maps: dict[int, dict[str, str]]) -> Translate:
+    """Load the translator, which only a social network needs."""
+    raise NotImplementedError
+
+
+def main() -> None:
+    """Run until the driver goes away."""
+    control, partner, tap, mode, datagram_runs = begin(sys.argv[1:])
+    InPump(control, partner, tap, mode, datagram_runs).run()
+
+
+if __name__ == "__main__":
+    main()

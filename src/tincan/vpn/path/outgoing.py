@@ -1,0 +1,363 @@
+"""The core of the out pump: packets from the tap in, sealed datagrams out.
+
+    outgoing.take(buffer, now)        a packet with its vnet header
+    outgoing.sends()                  what to send: runs of datagrams for one call each
+    outgoing.writes, outgoing.events  what to write back to the tap (ICMP), what to tell
+    outgoing.tick(now)                when `deadline` has come
+
+A `Send` holds datagrams of one size, the last one may be shorter: what one
+sendmsg with UDP_SEGMENT can take.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from tincan.vpn.path import control, wire
+from tincan.vpn.path.coalesce import Write
+from tincan.vpn.path.filters import Filter
+from tincan.vpn.path.headers import (
+    CHECKSUM_AT,
+    IPV4,
+    IPV6,
+    MAC_HEADER,
+    TCP,
+    Buffer,
+    Layout,
+    completed,
+    network_header,
+    parse,
+)
+from tincan.vpn.path.mtu import PathMtu
+from tincan.vpn.path.plane import Cipher
+from tincan.vpn.path.routes import OWN, Everybody, Prefix, Routes
+from tincan.vpn.path.split import split
+from tincan.vpn.path.switch import FLOOD_BURST, FLOOD_RATE, Bucket, Lesson, MacTable, group
+from tincan.vpn.path.toobig import clamp_mss, fragmented, icmp_too_big
+from tincan.vpn.path.vnet import LENGTH, NEEDS_CHECKSUM, NOTHING, Vnet, unpack
+from tincan.vpn.path.waiting import Waiting
+from tincan.vpn.path.wire import KeysSpent, Sealer
+from tincan.vpn.path.words import Found, Local, Spent, Wanted
+
+MOST_SEGMENTS = 64
+"""In one sendmsg: UDP_MAX_SEGMENTS of kernels before 6.9."""
+MOST_BYTES = 65000
+"""In one sendmsg: IPv4 has room for 65,507."""
+ALWAYS = 1280
+"""IPv6 packets of this size pass everywhere (RFC 8200, section 5), on a path that takes less in fragments."""
+ANSWER_RATE, ANSWER_BURST = 50.0, 50.0
+"""Probes answered, per second and at once."""
+
+
+@dataclass(frozen=True)
+class Send:
+    """Datagrams for one call: all of `size` bytes, the last one may be shorter."""
+
+    link: int
+    datagrams: list[bytes]
+    size: int
+    fragment: bool = False
+    """IP may cut it on the way."""
+    probe: int = 0
+    """The size that is tried by it, if it is a probe."""
+
+
+@dataclass
+class OutLink:
+    """What the out pump knows of a link."""
+
+    number: int
+    sealer: Sealer
+    path: PathMtu
+    heard: int | None = None
+    """The newest epoch the peer was heard in."""
+    spent: bool = False
+    packets: int = 0
+    octets: int = 0
+    too_big: int = 0
+    unsent: int = 0
+    waiting: list[bytes] = field(default_factory=list)
+    """Datagrams for the next `Send`."""
+    size: int = 0
+    total: int = 0
+    answers: Bucket = field(default_factory=lambda: Bucket(ANSWER_RATE, ANSWER_BURST))
+
+
+OutEvent = Wanted | Found | Spent | Local
+
+
+class Outgoing:
+    """From the tap to the links."""
+
+    def __init__(self, switched: bool, largest: int) -> None:
+        self.links: dict[int, OutLink] = {}
+        self.routes = Routes()
+        self.macs = MacTable()
+        self.writes: list[Write] = []
+        self.events: list[OutEvent] = []
+        self._switched = switched
+        self._largest = largest
+        self._everybody = Everybody()
+        self._filter = Filter(self.routes)
+        self._waiting = Waiting()
+        self._floods = Bucket(FLOOD_RATE, FLOOD_BURST)
+        self._sends: list[Send] = []
+
+    # -- orders
+
+    def configure(self, largest: int, own: Iterable[Prefix], allow_dhcp: bool, allow_ra: bool, now: float) -> None:
+        """Take new settings; ``largest`` is what the tap gives at most."""
+        self._everybody = Everybody(own)
+        self._filter = Filter(self.routes, allow_dhcp, allow_ra)
+        if largest != self._largest:
+            self._largest = largest
+            for link in self.links.values():
+                link.path.restart(now, largest)
+
+    def add_link(self, number: int, secret: bytes, cipher: Cipher, now: float) -> None:
+        """Begin to send on a link."""
+        self.links[number] = OutLink(number, Sealer(secret, cipher, now), PathMtu(self._largest, now))
+        if self._switched:
+            self._release(now)
+
+    def moved(self, number: int, now: float) -> None:
+        """Take note that a link's path is another one."""
+        if number in self.links:
+            self.links[number].path.restart(now)
+
+    def remove_link(self, number: int) -> None:
+        """Forget a link."""
+        self.links.pop(number, None)
+        self.routes.assign(number, ())
+        self.macs.forget(number)
+
+    def set_peer(self, number: int, prefixes: Iterable[Prefix], now: float) -> None:
+        """Take a peer's addresses; what waited for them goes out."""
+        self.routes.assign(number, prefixes)
+        if not self._switched:
+            self._release(now)
+
+    def _release(self, now: float) -> None:
+        for destination in self._waiting.destinations():
+            if self._switched or self.routes.owner(destination) in self.links:
+                for packet in self._waiting.take(destination, now):
+                    self.take(packet, now)
+
+    # -- from the tap
+
+    def take(self, buffer: Buffer, now: float) -> None:
+        """Take a packet from the tap, its vnet header before it."""
+        if len(buffer) < LENGTH + MAC_HEADER:
+            return
+        if self._switched:
+            self._frame(buffer, now)
+        else:
+            self._packet(buffer, now)
+
+    def _packet(self, buffer: Buffer, now: float) -> None:
+        at = LENGTH + 16 if buffer[LENGTH] >> 4 == 4 else LENGTH + 24
+        destination = bytes(buffer[at : at + (4 if at == LENGTH + 16 else 16)])
+        link = self.links.get(self.routes.owner(destination))  # type: ignore[arg-type]
+        if link is not None:
+            self._send(link, buffer, 0, now)
+        elif len(destination) not in (4, 16):
+            return
+        elif destination in self._everybody:
+            if self._floods.take(now):
+                for number in self.routes.owners():
+                    if number in self.links:
+                        self._send(self.links[number], buffer, 0, now)
+        elif self.routes.owner(destination) != OWN and self._waiting.add(destination, bytes(buffer), now):
+            self.events.append(Wanted(bytes(buffer[LENGTH:]), destination))
+
+    def _frame(self, buffer: Buffer, now: float) -> None:
+        destination, source = bytes(buffer[LENGTH : LENGTH + 6]), bytes(buffer[LENGTH + 6 : LENGTH + 12])
+        found = network_header(buffer[LENGTH : LENGTH + 24])
+        if found is None:
+            return
+        if self.macs.learn(source, OWN, now) is Lesson.NEWS:
+            self.events.append(Local(source))
+        start = found[1] if found[0] in (IPV4, IPV6) else -1
+        if buffer[1] == 0 and start >= 0 and not self._filter.outgoing(buffer[LENGTH:]):
+            return
+        number = None if group(destination) else self.macs.find(destination, now)
+        link = self.links.get(number) if number is not None else None
+        if link is not None:
+            self._send(link, buffer, start, now)
+        elif not self.links:
+            if self._waiting.add(destination, bytes(buffer), now):
+                self.events.append(Wanted(bytes(buffer[LENGTH:]), destination))
+        elif number != OWN and self._floods.take(now):
+            for one in list(self.links.values()):
+                self._send(one, buffer, start, now)
+
+    def _send(self, link: OutLink, buffer: Buffer, start: int, now: float) -> None:
+        """Send a packet by a link; ``start`` is where its IP header begins, negative if it has none."""
+        vnet = unpack(buffer)
+        limit = link.path.limit
+        if vnet.gso:
+            segments = split(buffer[LENGTH:], start, vnet, limit) if start >= 0 else None
+            if segments:
+                self._seal(link, wire.PARTIAL, segments, now)
+            elif start >= 0:
+                self._refuse(link, bytes(buffer[LENGTH:]), start, NOTHING, now)
+            return
+        packet = bytes(buffer[LENGTH:])
+        layout = parse(packet, start) if start >= 0 else None
+        kind = wire.WHOLE
+        if vnet.flags & NEEDS_CHECKSUM:
+            if layout is not None and _as_parsed(vnet, layout):
+                kind = wire.PARTIAL
+            else:
+                packet = completed(packet, vnet.checksum_start, vnet.checksum_start + vnet.checksum_offset)
+        if layout is not None and layout.protocol == TCP:
+            packet = clamp_mss(packet, layout, limit, kind == wire.PARTIAL)
+        if len(packet) <= limit:
+            self._seal(link, kind, (packet,), now)
+        elif link.path.searching or len(packet) - max(start, 0) <= ALWAYS:
+            self._seal(link, kind, (packet,), now, fragment=True)
+        else:
+            self._refuse(link, packet, start, vnet.pack() if kind == wire.PARTIAL else NOTHING, now)
+
+    def _refuse(self, link: OutLink, packet: bytes, start: int, header: bytes, now: float) -> None:
+        """Deal with a packet that is larger than the path takes."""
+        link.too_big += 1
+        layout = parse(packet, start) if start >= 0 else None
+        if layout is None:
+            return
+        vnet = unpack(header)
+        if vnet.flags & NEEDS_CHECKSUM:
+            packet = completed(packet, vnet.checksum_start, vnet.checksum_start + vnet.checksum_offset)
+        limit = link.path.limit
+        if (fragments := fragmented(packet, layout, limit)) is not None:
+            self._seal(link, wire.WHOLE, fragments, now)
+        elif (message := icmp_too_big(packet, layout, max(limit - start, 576))) is not None:
+            self.writes.append((NOTHING, message))
+
+    # -- to the links
+
+    def _seal(
+        self, link: OutLink, kind: int, packets: list[bytes] | tuple[bytes, ...], now: float, fragment: bool = False
+    ) -> None:
+        if not self._ready(link, len(packets), now):
+            return
+        link.packets += len(packets)
+        link.octets += sum(map(len, packets))
+        link.path.used()
+        sealed = link.sealer.seal(kind, packets)
+        if fragment:
+            self._sends.append(Send(link.number, sealed, len(sealed[0]), True))
+            return
+        for datagram in sealed:
+            size = len(datagram)
+            waiting = link.waiting
+            if waiting and (size > link.size or len(waiting) >= MOST_SEGMENTS or link.total + size > MOST_BYTES):
+                self._close(link)
+                waiting = link.waiting
+            if not waiting:
+                link.size, link.total = size, 0
+            waiting.append(datagram)
+            link.total += size
+            if size < link.size:
+                self._close(link)
+
+    def _ready(self, link: OutLink, count: int, now: float) -> bool:
+        try:
+            link.sealer.prepare(count, now, link.heard)
+        except KeysSpent:
+            self.exhausted(link.number)
+        return not link.spent
+
+    def _close(self, link: OutLink) -> None:
+        self._sends.append(Send(link.number, link.waiting, link.size))
+        link.waiting = []
+
+    @property
+    def full(self) -> bool:
+        """Whether there is a `Send` that will not grow."""
+        return bool(self._sends)
+
+    def sends(self, last: bool = True) -> list[Send]:
+        """Give what there is to send: all of it, or (not `last`) only what will not grow."""
+        for link in self.links.values() if last else ():
+            if link.waiting:
+                self._close(link)
+        sends, self._sends = self._sends, []
+        return sends
+
+    # -- between the two planes
+
+    def heard(self, number: int, epoch: int, now: float) -> None:
+        """Take note of the epoch the peer was heard in; if it is news, it hears from us in the same."""
+        link = self.links.get(number)
+        if link is not None:
+            link.heard = epoch
+            if epoch > link.sealer.epoch:
+                self._tell(link, control.nothing(), now)
+
+    def probed(self, number: int, size: int, now: float) -> None:
+        """Answer the peer's probe."""
+        link = self.links.get(number)
+        if link is not None and link.answers.take(now):
+            self._tell(link, control.answer(size), now)
+
+    def answered(self, number: int, size: int, now: float) -> None:
+        """Take the peer's answer to a probe of ours."""
+        link = self.links.get(number)
+        if link is not None and link.path.answered(size, now):
+            self._found(link)
+
+    def learned(self, number: int, mac: bytes, now: float) -> None:
+        """Take note of who is behind a link."""
+        if number in self.links:
+            self.macs.learn(mac, number, now)
+
+    def exhausted(self, number: int) -> None:
+        """Send no more on a link whose keys were attacked too often."""
+        link = self.links.get(number)
+        if link is not None and not link.spent:
+            link.spent = True
+            self.events.append(Spent(number))
+
+    def refused(self, send: Send, now: float) -> None:
+        """Take note that our own system finds a `Send` too large for its interface."""
+        link = self.links.get(send.link)
+        if link is not None and not send.probe:
+            link.unsent += len(send.datagrams)
+            if link.path.refused(send.size - wire.SHORTEST, now):
+                self._found(link)
+
+    def _tell(self, link: OutLink, body: bytes, now: float, probe: int = 0) -> None:
+        if self._ready(link, 1, now):
+            sealed = link.sealer.seal(wire.CONTROL, (body,))
+            self._sends.append(Send(link.number, sealed, len(sealed[0]), probe=probe))
+
+    def _found(self, link: OutLink) -> None:
+        self.events.append(Found(link.number, link.path.limit))
+
+    @property
+    def deadline(self) -> float:
+        """When `tick` has something to do."""
+        return min((link.path.deadline for link in self.links.values()), default=float("inf"))
+
+    def tick(self, now: float) -> None:
+        """Send the probes that are due."""
+        for link in self.links.values():
+            if now >= link.path.deadline:
+                before = link.path.limit
+                for size in link.path.probes(now):
+                    self._tell(link, control.probe(size), now, size)
+                if link.path.limit != before:
+                    self._found(link)
+
+
+def _as_parsed(vnet: Vnet, layout: Layout) -> bool:
+    """Say whether the checksum to complete is where the receiver will look for it."""
+    return (
+        not layout.fragment
+        and not layout.more
+        and vnet.checksum_start == layout.transport
+        and CHECKSUM_AT.get(layout.protocol) == vnet.checksum_offset
+        and layout.transport + vnet.checksum_offset + 2 <= layout.end
+    )

@@ -1,0 +1,90 @@
+"""Split a large packet of the kernel's (GSO) into segments that stand alone.
+
+What a network card with TSO or USO does: every segment gets the headers, with
+its own length, sequence number and flags. Only the TCP or UDP checksum stays that of the
+pseudo-header (`wire.PARTIAL`). A segment may be made smaller than the kernel
+asked, where the path takes less.
+
+The identification of IPv4 stays the same where "don't fragment" is set, for it
+means nothing then (RFC 6864, section 4.1), and counts up where it is not.
+"""
+
+from __future__ import annotations
+
+from tincan.vpn.path.headers import CWR, FIN, PSH, TCP, UDP, Buffer, Layout, parse, pseudo, with_ip_checksum
+from tincan.vpn.path.vnet import GSO_ECN, GSO_TCP4, GSO_TCP6, GSO_UDP, Vnet
+
+TRANSPORT = {GSO_TCP4: TCP, GSO_TCP6: TCP, GSO_UDP: UDP}
+
+
+def split(packet: Buffer, start: int, vnet: Vnet, limit: int) -> list[bytes] | None:
+    """Give the segments of a packet, each of `limit` bytes at most with all its headers.
+
+    ``start`` is where the IP header begins. None if it cannot be split: no TCP or
+    UDP, malformed, or not even its headers fit.
+    """
+    layout = parse(packet, start)
+    if layout is None or not layout.plain or TRANSPORT.get(vnet.gso & ~GSO_ECN) != layout.protocol:
+        return None
+    tcp = layout.protocol == TCP
+    head = layout.transport + ((packet[layout.transport + 12] >> 4) * 4 if tcp else 8)
+    if head - layout.transport < (20 if tcp else 8) or head > layout.end:
+        return None
+    size = min(vnet.size, limit - head) if tcp else vnet.size
+    if size <= 0 or head + size > limit:
+        return None
+    return (_split_tcp if tcp else _split_udp)(packet, layout, head, size)
+
+
+def _network(packet: Buffer, layout: Layout, length: int, count: int) -> bytes:
+    """Give all that comes before the transport header of segment number `count`, with `length` bytes behind it."""
+    link, header = bytes(packet[: layout.start]), bytes(packet[layout.start : layout.transport])
+    if layout.version == 6:
+        return link + header[:4] + length.to_bytes(2, "big") + header[6:]
+    identification = header[4:6]
+    if not header[6] & 0x40:
+        identification = ((int.from_bytes(identification, "big") + count) & 0xFFFF).to_bytes(2, "big")
+    size = (length + len(header)).to_bytes(2, "big")
+    return link + with_ip_checksum(header[:2] + size + identification + header[6:])
+
+
+def _split_tcp(packet: Buffer, layout: Layout, head: int, size: int) -> list[bytes]:
+    at, end = layout.transport, layout.end
+    ports, sequence = bytes(packet[at : at + 4]), int.from_bytes(packet[at + 4 : at + 8], "big")
+    acknowledged, flags = bytes(packet[at + 8 : at + 13]), packet[at + 13]
+    window, rest = bytes(packet[at + 14 : at + 16]), bytes(packet[at + 18 : head])
+    counts = layout.version == 4 and not packet[layout.start + 6] & 0x40
+    segments: list[bytes] = []
+    before = behind = b""
+    last = max(head, end - 1 - (end - head - 1) % size) if end > head else head
+    position = head
+    while True:
+        final = position >= last
+        count = len(segments)
+        if final or count < 2 or counts:
+            length = min(size, end - position) + head - at
+            present = flags & ~(0 if count == 0 else CWR) & ~(0 if final else FIN | PSH)
+            before = _network(packet, layout, length, count) + ports
+            partial = pseudo(packet, layout, length).to_bytes(2, "big")
+            behind = b"".join((acknowledged, bytes((present,)), window, partial, rest))
+        sent = (sequence + position - head) & 0xFFFFFFFF
+        segments.append(b"".join((before, sent.to_bytes(4, "big"), behind, packet[position : position + size])))
+        position += size
+        if final:
+            break
+    # Behind the packet there may be an Ethernet frame's padding, which is in no segment.
+    segments[-1] = segments[-1][: len(segments[-1]) - max(0, min(position, len(packet)) - end)]
+    return segments
+
+
+def _split_udp(packet: Buffer, layout: Layout, head: int, size: int) -> list[bytes]:
+    at, end = layout.transport, layout.end
+    ports = bytes(packet[at : at + 4])
+    segments = []
+    for count, position in enumerate(range(head, end, size)):
+        payload = packet[position : min(position + size, end)]
+        length = len(payload) + 8
+        partial = pseudo(packet, layout, length).to_bytes(2, "big")
+        network = _network(packet, layout, length, count)
+        segments.append(b"".join((network, ports, length.to_bytes(2, "big"), partial, payload)))
+    return segments
