@@ -407,6 +407,8 @@ class IceAgent(aioice.ice.Connection):
         super().check_complete(pair)
         if before is not None and self._rank(before) > self._rank(self._nominated[1]):
             self._nominated[1] = before
+        if self._nominated.get(1) is not before:
+            self.on_route()
 
     def _rank(self, pair: aioice.ice.CandidatePair) -> int:
         return aioice.ice.candidate_pair_priority(pair.local_candidate, pair.remote_candidate, self.ice_controlling)
@@ -468,13 +470,6 @@ class IceAgent(aioice.ice.Connection):
         self._last_heard = time.monotonic()
         if self._queue.qsize() < MAX_UNREAD:
             super().data_received(data, component)
-
-    def check_complete(self, pair: aioice.ice.CandidatePair) -> None:
-        """See aioice; it may make another pair the one in use."""
-        before = self._nominated.get(1)
-        super().check_complete(pair)
-        if self._nominated.get(1) is not before:
-            self.on_route()
 
     # -- packets of a virtual network ------------------------------------------
 
