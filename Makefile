@@ -20,8 +20,9 @@ help:
 demo: .venv/run
 	@$(BIN)/tin-can demo
 
+# Three at a time: most of the tests wait for programs and networks, each in namespaces of its own.
 test: check packages
-	$(BIN)/pytest
+	$(BIN)/pytest -n 3 --dist loadgroup
 
 check: .venv/dev
 	$(BIN)/ruff format --check src tests bench
