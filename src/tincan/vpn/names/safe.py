@@ -20,15 +20,16 @@ def label(text: str, *, fallback: str = "friend", taken: Container[str] = ()) ->
     whatever it is, the result is one harmless word. Letters lose their
     accents, everything else becomes a hyphen. A second bob is ``bob-2``.
     """
-    plain = unicodedata.normalize("NFKD", text[: 4 * MAX_LABEL].casefold().translate(_SPELLED))
+    plain = unicodedata.normalize("NFKD", text[: 4 * MAX_LABEL]).casefold().translate(_SPELLED)
+    plain = unicodedata.normalize("NFKD", plain)  # folding may have put some together again
     kept = "".join(c if c.isascii() and c.isalnum() else "" if unicodedata.combining(c) else "-" for c in plain)
     name = "-".join(filter(None, kept.split("-")))[:MAX_LABEL].strip("-")
     if not name or name.isdigit() or name in _RESERVED:
-        name = f"{fallback}-{name}" if name else fallback
+        name = f"{fallback}-{name}"[:MAX_LABEL] if name else fallback
     if name not in taken:
         return name
     number = 2
-    while (other := f"{name[: MAX_LABEL - 12]}-{number}") in taken:
+    while (other := f"{name[: MAX_LABEL - 12].rstrip('-')}-{number}") in taken:
         number += 1
     return other
 

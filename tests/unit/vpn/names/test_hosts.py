@@ -11,7 +11,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tincan.errors import DeviceMissing
@@ -82,6 +82,7 @@ def test_two_processes_do_not_disturb_each_other() -> None:
     assert without(content, everybody) == content
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.sampled_from([b"a\n", b"# tin-can 1.1 end\n", b"# tin-can 1.1 begin: \n", b"\n", b"\xff", b"x"])),
     st.lists(st.tuples(st.ip_addresses(v=4).map(str), st.sampled_from(["bob.can", "a-1.can"])), max_size=3),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tincan.vpn.names.safe import MAX_LABEL, is_label, label
@@ -32,6 +32,8 @@ from tincan.vpn.names.safe import MAX_LABEL, is_label, label
         ("bob\n127.0.0.1 bank.example", "bob-127-0-0-1-bank-example"),
         ("x" * 500, "x" * 63),
         ("ﬁ①", "fi1"),
+        ("\U0001d4d0lice", "alice"),
+        ("9" * 70, "friend-" + "9" * 56),
         ("-" * 300 + "x", "friend"),
     ],
 )
@@ -45,7 +47,11 @@ def test_a_second_one_has_a_number() -> None:
     assert len(label("x" * 80, taken={"x" * 63})) <= MAX_LABEL
 
 
-@given(st.text(max_size=300), st.sets(st.sampled_from(["a", "friend", "friend-2"])))
+@settings(deadline=None, max_examples=1000)
+@given(
+    st.text(max_size=300) | st.text("a9-. \u0130\u00df\U0001d4d0", max_size=80),
+    st.sets(st.sampled_from(["a", "friend", "friend-2"])),
+)
 def test_it_is_always_a_label(text: str, taken: set[str]) -> None:
     name = label(text, taken=taken)
     assert re.fullmatch(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", name)
