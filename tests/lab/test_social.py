@@ -5,6 +5,7 @@ Alice's and Bob's views differ: to himself each is .100, Alice calls Bob .102 an
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 import socket
@@ -19,7 +20,7 @@ import pytest
 
 from lab.cans import Town, tin_can
 from lab.friends import WITHIN, Person, pair, until
-from lab.netlab import Lab, root_available
+from lab.netlab import Lab, Process, WaitTimeout, root_available
 
 SSHD = shutil.which("sshd", path="/usr/sbin:/usr/bin")
 TRACEROUTE = shutil.which("traceroute", path="/usr/sbin:/usr/bin")
@@ -32,6 +33,9 @@ change(lambda book: book.with_friend(PublicIdentity(bytes([1] * 32), bytes([2] *
 
 ALICE_CALLS_BOB, BOB_CALLS_ALICE = "172.30.0.102", "172.30.0.101"
 OWN = "172.30.0.100"
+
+TRIES, PATIENCE = 10, 3.0
+"""How often a datagram is sent, and how many seconds its answer is waited for each time."""
 
 
 @dataclass
@@ -122,34 +126,46 @@ import socket, sys
 with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
     sock.bind(("", int(sys.argv[1])))
     print("ready", flush=True)
-    data, where = sock.recvfrom(65535)
-    sock.sendto(data[:int(sys.argv[2])] + b" from " + where[0].encode(), where)
-    print(data.decode("latin-1"), flush=True)
+    while True:
+        data, where = sock.recvfrom(65535)
+        sock.sendto(data[:int(sys.argv[2])] + b" from " + where[0].encode(), where)
+        print(data.decode("latin-1"), flush=True)
 """
 
 
-def exchange(friends: Friends, data: bytes, port: int, *, own_port: int = 0, kept: int = 100) -> tuple[str, bytes]:
-    """Send a datagram to a service of Bob's; return what it got, and its answer."""
+def exchange(
+    friends: Friends, data: bytes, port: int, *, own_port: int = 0, kept: int = 100
+) -> tuple[Process, bytes]:
+    """Send a datagram to a service of Bob's; return the service, which prints what it got, and its answer."""
     server = friends.bob.host.start([sys.executable, "-I", "-c", SERVER, str(port), str(kept)])
     server.wait_line("ready")
-    with friends.alice.host.socket(port=own_port, timeout=WITHIN) as sock:
+    with friends.alice.host.socket(port=own_port, timeout=PATIENCE) as sock:
         sock.connect((ALICE_CALLS_BOB, port))
+        answer = asked(sock, data)
+    return server, answer
+
+
+def asked(sock: socket.socket, data: bytes) -> bytes:
+    """Send a datagram until it is answered: on a busy machine one may be lost."""
+    for _ in range(TRIES - 1):
         sock.send(data)
-        answer = sock.recv(65535)
-    return server.wait_line("", timeout=WITHIN), answer
+        with contextlib.suppress(TimeoutError):
+            return sock.recv(65535)
+    sock.send(data)
+    return sock.recv(65535)
 
 
 def test_a_udp_service(friends: Friends) -> None:
-    got, answer = exchange(friends, b"hello", 5000)
-    assert got.rstrip("\n") == "hello"
+    service, answer = exchange(friends, b"hello", 5000)
+    assert service.wait_line("").rstrip("\n") == "hello"
     assert answer == f"hello from {BOB_CALLS_ALICE}".encode()
 
 
 def test_datagrams_in_fragments(friends: Friends) -> None:
     """Larger than any packet on the way: IPv4 takes them apart, and each part is translated."""
     data = bytes(range(65, 91)) * 200
-    got, answer = exchange(friends, data, 5001, kept=5000)
-    assert got.rstrip("\n") == data.decode()
+    service, answer = exchange(friends, data, 5001, kept=5000)
+    assert service.wait_line("").rstrip("\n") == data.decode()
     assert answer == data[:5000] + f" from {BOB_CALLS_ALICE}".encode()
     friends.alice.ping("bob.can", "-4", "-s", "6000")
 
@@ -157,13 +173,8 @@ def test_datagrams_in_fragments(friends: Friends) -> None:
 def test_sip_says_addresses_that_work_here(friends: Friends) -> None:
     body = f"v=0\r\nc=IN IP4 {OWN}\r\n"
     text = f"INVITE sip:bob@{ALICE_CALLS_BOB} SIP/2.0\r\nContact: <sip:alice@{OWN}>\r\nl: {len(body)}\r\n\r\n{body}"
-    server = friends.bob.host.start([sys.executable, "-I", "-c", SERVER, "5060", "100"])
-    server.wait_line("ready")
-    with friends.alice.host.socket(port=5060, timeout=WITHIN) as sock:
-        sock.connect((ALICE_CALLS_BOB, 5060))
-        sock.send(text.encode())
-        sock.recv(2000)
-    lines = [server.wait_line("").strip() for _ in range(6)]
+    service, _ = exchange(friends, text.encode(), 5060, own_port=5060)
+    lines = [service.wait_line("").strip() for _ in range(6)]
     assert lines[0] == f"INVITE sip:bob@{OWN} SIP/2.0"
     assert lines[1] == f"Contact: <sip:alice@{BOB_CALLS_ALICE}>"
     assert lines[5] == f"c=IN IP4 {BOB_CALLS_ALICE}"
@@ -188,28 +199,32 @@ def test_mdns_goes_to_friends_and_says_addresses_that_work_there(friends: Friend
     answer += struct.pack("!HHIH", 1, 0x8001, 120, 4) + socket.inet_aton(OWN)
     with friends.alice.host.socket(port=5353) as sock:
         sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(OWN))
-        sock.sendto(answer, ("224.0.0.251", 5353))
-    assert listener.wait_line("172", timeout=WITHIN).split() == [BOB_CALLS_ALICE, BOB_CALLS_ALICE]
+        for _ in range(TRIES):
+            sock.sendto(answer, ("224.0.0.251", 5353))
+            with contextlib.suppress(WaitTimeout):
+                heard = listener.wait_line("172", timeout=PATIENCE)
+                break
+    assert heard.split() == [BOB_CALLS_ALICE, BOB_CALLS_ALICE]
 
 
 def test_errors_of_icmp_reach_the_program_they_are_about(friends: Friends) -> None:
     """Nobody listens: the kernel must recognise its own packet in Bob's answer."""
-    with friends.alice.host.socket(timeout=WITHIN) as sock:
+    with friends.alice.host.socket(timeout=PATIENCE) as sock:
         sock.connect((ALICE_CALLS_BOB, 5999))
-        sock.send(b"hello?")
         with pytest.raises(ConnectionRefusedError):
-            sock.recv(100)
+            asked(sock, b"hello?")
 
 
 @pytest.mark.parametrize("how", [[], ["-I"], ["-T"]], ids=["udp", "icmp", "tcp"])
 def test_traceroute(friends: Friends, how: list[str]) -> None:
     if TRACEROUTE is None:
         pytest.skip("needs traceroute")
-    argv = [TRACEROUTE, "-4", "-n", "-q", "1", "-w", "10", "-m", "3", *how, "bob.can"]
+    argv = [TRACEROUTE, "-4", "-n", "-q", "3", "-w", "10", "-m", "3", *how, "bob.can"]
     done = friends.alice.host.run(argv, timeout=WITHIN)
     first, *hops = done.stdout.splitlines()
     assert first.startswith(f"traceroute to bob.can ({ALICE_CALLS_BOB})"), done.stderr
-    assert [hop.split()[:2] for hop in hops] == [["1", ALICE_CALLS_BOB]]
+    [hop] = hops
+    assert ALICE_CALLS_BOB in hop.split()
 
 
 def test_the_path_mtu_is_found(friends: Friends) -> None:
