@@ -15,7 +15,9 @@ from tincan.errors import UsageError
 from tincan.identity import Identity
 from tincan.vpn.module.memory import MemoryModule, MemoryNetwork
 from tincan.vpn.module.methods import Server
+from tincan.vpn.party.keys import Keys
 from tincan.vpn.party.line import MemoryRoom, PartyLine
+from tincan.vpn.party.sealed import SealedLine
 from tincan.vpn.social.controller import FriendNews, Moved, Social, SocialEvent, SocialSettings, Up
 from tincan.vpn.social.friends import MemoryShelf
 from tincan.vpn.social.letters import CIRCLES, letters, secret_of
@@ -319,3 +321,43 @@ async def test_many_friends_take_several_lines() -> None:
             await ours.say(None, b"to nobody")
             await asyncio.sleep(5)
             assert len(heard) == 2
+
+
+@in_virtual_time
+async def test_a_stolen_agreement_key_does_not_speak_for_its_owner() -> None:
+    """Mallory reads what Alice writes to Bob then; what he writes himself has to be signed by Bob."""
+    async with world() as made:
+        alice = made.house("alice")
+        bob, mallory = person(8), person(9)
+        heard: list[bytes] = []
+        async with letters(alice.identity, alice.open_line, lambda uid, payload: heard.append(payload)) as hers:
+            await hers.set_friends([bob.public])
+            for signer in (mallory, bob):
+                keys = Keys(signer.signing.private_bytes_raw(), bob.agreeing.private_bytes_raw())
+                sealed = SealedLine(made.room.line(), keys)
+                await sealed.set_circles({"alice": secret_of(bob, alice.identity.public)})
+                await sealed.say("alice", b"bob" if signer is bob else b"mallory")
+            await asyncio.sleep(5)
+            assert heard == [b"bob"]
+
+
+@in_virtual_time
+async def test_letters_that_are_repeated_or_changed_are_not_heard() -> None:
+    """What whoever carries letters can do: nothing but lose them."""
+    async with world() as made:
+        alice = made.house("alice")
+        bob = person(8)
+        heard: list[bytes] = []
+        async with (
+            letters(alice.identity, alice.open_line, lambda uid, payload: heard.append(payload)) as hers,
+            letters(bob, alice.open_line, lambda uid, payload: None) as his,
+        ):
+            await hers.set_friends([bob.public])
+            await his.set_friends([alice.identity.public])
+            await his.say(None, b"once")
+            await until(lambda: heard == [b"once"], 5)
+            [(topic, message)] = made.room.passed
+            for changed in (message, message[:-1], bytes([message[0] ^ 1]) + message[1:], message + b"\0", b""):
+                made.room.carry(None, topic, changed)
+            await asyncio.sleep(5)
+            assert heard == [b"once"]
