@@ -9,6 +9,9 @@ import pytest
 
 from tincan.vpn.path.filters import Verdict
 from tincan.vpn.path.headers import checksum
+from tincan.vpn.path.incoming import Incoming
+from tincan.vpn.path.plane import Cipher
+from tincan.vpn.path.wire import WHOLE, Sealer
 from unit.vpn.path import packets as p
 from unit.vpn.path.test_filters import judged
 
@@ -66,3 +69,20 @@ def test_a_redirect_is_for_routers_to_send() -> None:
     assert judged(error(5, about, six=False)) is Verdict.FILTERED
     assert judged(error(137, about, six=True)) is Verdict.FILTERED
     assert judged(error(5, about, six=False), allow_ra=True) is Verdict.PASSED
+
+
+@pytest.mark.parametrize("six", [False, True], ids=["IPv4", "IPv6"])
+def test_a_good_error_opens_no_door_for_others(six: bool) -> None:
+    """Packets of a flow that was judged once take a short way; errors must not."""
+    core = Incoming(switched=False)
+    own, peer = ip_address(A[six]).packed, ip_address(B[six]).packed
+    core.configure([(own, len(own) * 8)], False, False)
+    core.add_link(1, bytes(32), Cipher.AES_128_GCM)
+    core.set_peer(1, [(peer, len(peer) * 8)])
+    sealer = Sealer(bytes(32), Cipher.AES_128_GCM, 0.0)
+    good = error(3, p.udp(A[six], B[six]), six=six)
+    bad = error(3, p.udp(("192.168.1.5", "2001:db8::5")[six], ("8.8.8.8", "2001:db8::8")[six]), six=six)
+    for packet, expected in ((good, 1), (bad, 0), (good, 1), (bad, 0)):
+        [datagram] = sealer.seal(WHOLE, [packet])
+        core.take(1, datagram, len(datagram), 1.0)
+        assert len(core.writes()) == expected
