@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from lab.cans import Town, tin_can
-from lab.friends import WITHIN, Person, pair, until
+from lab.friends import WITHIN, Person, befriend, pair, until
 from lab.netlab import Lab, Process, WaitTimeout, root_available
 
 SSHD = shutil.which("sshd", path="/usr/sbin:/usr/bin")
@@ -300,3 +300,16 @@ def test_a_friend_who_is_removed_is_cut_off(friends: Friends) -> None:
     assert " 0 received" in done.stdout
     done = alice.host.run(["ping", "-n", "-c", "1", "-W", "1", ALICE_CALLS_BOB])
     assert " 0 received" in done.stdout
+
+
+def test_friends_behind_symmetric_nats_go_through_the_relay_that_the_switchboard_offers(lab: Lab) -> None:
+    town = Town(lab, offer_turn=True)
+    alice, bob = (Person(lab.nat("symmetric").host(name), town.options()) for name in ("alice", "bob"))
+    befriend(alice, bob)
+    for person in (alice, bob):
+        person.up("--no-names")
+    assert alice.event("friend", name="bob.can", state="online")["path"] == "relayed"
+    address = alice.friends()["bob.can"]["address"]
+    assert address == "172.31.0.101"
+    assert f"from {address}" in alice.ping(address)
+    assert "bob.can" not in alice.hosts_file.read_text()

@@ -87,44 +87,50 @@ def test_who_does_not_want_to_wait_is_told(folder: Path) -> None:
         pass
 
 
-@pytest.mark.skipif(sys.platform == "win32" or os.geteuid() != 0, reason="sudo makes one root")
-class TestSudo:
-    @pytest.fixture
-    def open_folder(self) -> Iterator[Path]:
-        """Give a folder that other users may go through, as pytest's own are not."""
-        with tempfile.TemporaryDirectory() as name:
-            Path(name).chmod(0o755)
-            yield Path(name)
+as_root = pytest.mark.skipif(sys.platform == "win32" or os.geteuid() != 0, reason="sudo makes one root")
 
-    @pytest.fixture
-    def home(self, open_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-        nobody = pwd.getpwnam("nobody")
-        home = open_folder / "home"
-        home.mkdir()
-        os.chown(home, nobody.pw_uid, nobody.pw_gid)
-        entry = pwd.struct_passwd((*nobody[:5], str(home), nobody[6]))
-        monkeypatch.setattr(pwd, "getpwuid", lambda uid: entry)
-        monkeypatch.delenv("XDG_DATA_HOME", raising=False)
-        monkeypatch.setenv("SUDO_UID", str(nobody.pw_uid))
-        return home
 
-    def test_the_files_are_the_users(self, home: Path) -> None:
-        with storage.locked("file"):
-            storage.write("file", b"one")
-        assert storage.read("file") == b"one"
-        found = home / ".local/share/tin-can"
-        assert {path.owner() for path in (found, *found.iterdir())} == {"nobody"}
-        assert os.geteuid() == 0
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """Give a folder that other users may go through, as pytest's own are not."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
 
-    def test_a_link_leads_nowhere_that_the_user_could_not_go(self, home: Path, open_folder: Path) -> None:
-        secret = open_folder / "secret"
-        secret.mkdir(mode=0o700)
-        (secret / "file").write_bytes(b"of root")
-        (home / ".local/share").mkdir(parents=True)
-        (home / ".local/share/tin-can").symlink_to(secret)
-        with pytest.raises(UsageError, match="cannot be read"):
-            storage.read("file")
-        with pytest.raises(UsageError, match="cannot be written"):
-            storage.write("file", b"of the user")
-        assert (secret / "file").read_bytes() == b"of root"
-        assert os.geteuid() == 0
+
+@pytest.fixture
+def home(open_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    nobody = pwd.getpwnam("nobody")
+    home = open_folder / "home"
+    home.mkdir()
+    os.chown(home, nobody.pw_uid, nobody.pw_gid)
+    entry = pwd.struct_passwd((*nobody[:5], str(home), nobody[6]))
+    monkeypatch.setattr(pwd, "getpwuid", lambda uid: entry)
+    monkeypatch.delenv("XDG_DATA_HOME", raising=False)
+    monkeypatch.setenv("SUDO_UID", str(nobody.pw_uid))
+    return home
+
+
+@as_root
+def test_the_files_are_the_users(home: Path) -> None:
+    with storage.locked("file"):
+        storage.write("file", b"one")
+    assert storage.read("file") == b"one"
+    found = home / ".local/share/tin-can"
+    assert {path.owner() for path in (found, *found.iterdir())} == {"nobody"}
+    assert os.geteuid() == 0
+
+
+@as_root
+def test_a_link_leads_nowhere_that_the_user_could_not_go(home: Path, open_folder: Path) -> None:
+    secret = open_folder / "secret"
+    secret.mkdir(mode=0o700)
+    (secret / "file").write_bytes(b"of root")
+    (home / ".local/share").mkdir(parents=True)
+    (home / ".local/share/tin-can").symlink_to(secret)
+    with pytest.raises(UsageError, match="cannot be read"):
+        storage.read("file")
+    with pytest.raises(UsageError, match="cannot be written"):
+        storage.write("file", b"of the user")
+    assert (secret / "file").read_bytes() == b"of root"
+    assert os.geteuid() == 0
