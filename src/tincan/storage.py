@@ -148,7 +148,8 @@ def _as_user() -> Iterator[None]:
     if user is None or sys.platform == "win32":
         yield
         return
-    group = os.getegid()
+    group, groups = os.getegid(), os.getgroups()
+    os.setgroups([user[1]])
     os.setegid(user[1])
     os.seteuid(user[0])
     try:
@@ -156,3 +157,4 @@ def _as_user() -> Iterator[None]:
     finally:
         os.seteuid(0)
         os.setegid(group)
+        os.setgroups(groups)

@@ -124,7 +124,8 @@ def test_the_files_are_the_users(home: Path) -> None:
 @as_root
 def test_a_link_leads_nowhere_that_the_user_could_not_go(home: Path, open_folder: Path) -> None:
     secret = open_folder / "secret"
-    secret.mkdir(mode=0o700)
+    secret.mkdir(mode=0o770)  # root's own group is no way in either
+    secret.chmod(0o770)
     (secret / "file").write_bytes(b"of root")
     (home / ".local/share").mkdir(parents=True)
     (home / ".local/share/tin-can").symlink_to(secret)
