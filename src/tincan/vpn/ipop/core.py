@@ -66,6 +66,7 @@ class Dialect:
         """``offline``, ``connecting``, ``online`` or ``failed``."""
 
         self.peers: dict[str, Peer] = {}
+        self._login = ""
         self._subnet = 32
         self._mode: Mode = "ip"
         self._translation = False
@@ -157,11 +158,11 @@ class Dialect:
             case Said():
                 self._said(event)
             case SignedIn():
-                self.xmpp = "online"
-                self._notify(self.uid, "xmpp online", "con_stat")
-            case SignedOut(reason, final):
-                self.xmpp = "failed" if final else "connecting"
-                self._notify(self.uid, f"xmpp {'failed' if final else 'offline'}: {reason}", "con_stat")
+                self._login_told("online", "xmpp online")
+            case SignedOut(reason, True):
+                self._login_told("failed", f"xmpp failed: {reason}")
+            case SignedOut(reason):
+                self._login_told("connecting", f"xmpp offline: {reason}")
 
     def next_deadline(self) -> float | None:
         """When `tick` is due."""
@@ -182,6 +183,7 @@ class Dialect:
             logger.warning("register_svc: passed over; it needs a uid (set_local_ip), a name, a password and a host")
         else:
             self.xmpp = "connecting"
+            self._login = ""
             self._effects.append(Login(username, host, port, self.uid, password))
 
     def _set_local_ip(self, fields: Mapping[str, Any], source: Address, now: float) -> None:
@@ -302,6 +304,13 @@ class Dialect:
             self._effects.append(
                 Ask("set_translation", SetTranslation(self.ip4, dict(itertools.islice(seen.items(), 1024))))
             )
+
+    def _login_told(self, state: str, text: str) -> None:
+        """Tell what became of the login; a reason that lasts is told once."""
+        self.xmpp = state
+        if text != self._login:
+            self._login = text
+            self._notify(self.uid, text, "con_stat")
 
     def _said(self, event: Said) -> None:
         """A friend's controller says something to ours."""

@@ -44,6 +44,10 @@ FIRST_PAUSE: Final = 1.0
 LONGEST_PAUSE: Final = 60.0
 """Seconds between two attempts, doubled each time."""
 
+STEADY: Final = 30.0
+"""After a connection that lasted so long the next attempt is quick again. Shorter ones may be two programs with one
+resource, of which the server lets the newer one in each time."""
+
 MUC: Final = "http://jabber.org/protocol/muc"
 NEW_ROOM: Final = f"{{{MUC}#user}}x/{{{MUC}#user}}status[@code='201']"
 """In the presence of a room that has just been made for us."""
@@ -115,13 +119,16 @@ async def keep(account: Account, context: ssl.SSLContext, listener: Listener) ->
     if not jid.user or not jid.domain:
         listener.signed_out(SignedOut("The XMPP user name has no form of user@domain.", True))
         return
+    loop = asyncio.get_running_loop()
     while True:
+        began = loop.time()
         async with _session(jid, account, context, listener) as session:
             outcome = await session.end()
         listener.signed_out(outcome)
         if outcome.final:
             return
-        pause = FIRST_PAUSE if session.was_in else pause
+        if loop.time() - began > STEADY:
+            pause = FIRST_PAUSE
         await asyncio.sleep(pause)
         pause = min(LONGEST_PAUSE, 2 * pause)
 

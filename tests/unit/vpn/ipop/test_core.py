@@ -174,6 +174,8 @@ def test_register_svc() -> None:
         {"uid": OWN, "data": "xmpp offline: Gone.", "type": "con_stat"}
     ]
     assert node.call("register_svc", **account) == []  # it is tried again by itself
+    assert node.heard(SignedOut("Gone.", False)) == []  # and the same reason is not told again
+    assert [m["data"] for m in told(node.heard(SignedOut("Gone.", True)))] == ["xmpp failed: Gone."]
 
 
 @pytest.mark.parametrize(
