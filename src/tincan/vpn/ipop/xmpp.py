@@ -15,9 +15,8 @@ import contextlib
 import logging
 import ssl
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 from xml.etree import ElementTree as ET
 
 from slixmpp import JID, ClientXMPP, Iq
@@ -27,6 +26,7 @@ from slixmpp.xmlstream.handler import Callback
 from slixmpp.xmlstream.matcher import StanzaPath
 
 from tincan.errors import UsageError
+from tincan.vpn.ipop.account import Account, Listener
 from tincan.vpn.ipop.events import SignedOut
 
 PRESENCE: Final = 120.0
@@ -75,38 +75,6 @@ def trust(ca_file: Path | None) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=None if ca_file is None else str(ca_file))
     except (OSError, ssl.SSLError) as exc:
         raise UsageError(f"{ca_file} cannot be read as a file of certificates (PEM).") from exc
-
-
-class Listener(Protocol):
-    """What hears of an account. Everything that others sent is as they sent it."""
-
-    def signed_in(self, session: Session) -> None:
-        """The login worked; ``session`` can be used until `signed_out`."""
-
-    def signed_out(self, outcome: SignedOut) -> None:
-        """It did not, or has ended."""
-
-    def presence(self, bare: str, resource: str, there: bool) -> None:
-        """Somebody of the roster, or of our account, is there, or is not."""
-
-    def asked(self, bare: str, resource: str, kind: str, data: str) -> bool:
-        """One of them sent a message; False when it was not for us to take."""
-
-    def spoken(self, room: str, nick: str, text: str) -> None:
-        """Somebody in a room that we are in said something; our own words come back as well."""
-
-
-@dataclass(frozen=True)
-class Account:
-    """Where and as what to sign in."""
-
-    user: str
-    """``user@domain``."""
-
-    password: str = field(repr=False)
-    host: str
-    port: int
-    resource: str
 
 
 async def keep(account: Account, context: ssl.SSLContext, listener: Listener) -> None:
