@@ -41,7 +41,7 @@ class Node:
 
     def __init__(self, host: Host, kind: str, ca: str, options: dict[str, Any]) -> None:
         self.host = host
-        self.linkd = Linkd(host, "--ipop", kind[-2:], "--xmpp-ca", ca)
+        self.linkd = Linkd(host, "--ipop", kind[-2:], "--xmpp-ca", ca, "-vv")
         said = self.linkd.process
         if f"API of IPOP v{kind[-2:]}" not in said.stderr:
             said.wait_line(f"API of IPOP v{kind[-2:]}", timeout=WITHIN, stream="stderr")
@@ -146,6 +146,8 @@ def test_a_login_that_fails_is_told_and_nothing_dies(lab: Lab) -> None:
         assert reason in told["data"]
         node.linkd.process.wait_line(reason, stream="stderr")
         node.until(type="local_state")  # it goes on
+        assert "guessed" not in node.linkd.process.stderr
+        assert PASSWORD not in node.linkd.process.stderr
         assert node.controller.returncode is None
 
 
