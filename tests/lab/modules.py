@@ -128,31 +128,36 @@ async def _connect(a: Controller, b: Controller, described: list[Description]) -
 
 
 SINK = """
-import socket, sys
+import hashlib, socket, sys
+digest = hashlib.sha256()
 listening = socket.create_server((sys.argv[1], 7000))
 print("ready", flush=True)
 sock, _ = listening.accept()
 count = 0
 while data := sock.recv(1 << 16):
     count += len(data)
-print("received", count, flush=True)
+    digest.update(data)
+print("received", count, digest.hexdigest(), flush=True)
 """
 
 SOURCE = """
-import socket, sys, threading, time
+import hashlib, os, socket, sys, threading, time
+digest = hashlib.sha256()
 stop = threading.Event()
 threading.Thread(target=lambda: (sys.stdin.readline(), stop.set()), daemon=True).start()
 sock = socket.create_connection((sys.argv[1], 7000), timeout=60)
 count, told = 0, 0
 while not stop.is_set():
-    sock.sendall(bytes(50_000))
-    count += 50_000
+    data = os.urandom(1000) * 50
+    sock.sendall(data)
+    digest.update(data)
+    count += len(data)
     if time.monotonic() - told > 0.1:
         told = time.monotonic()
         print("sent", count, flush=True)
     time.sleep(0.005)
 sock.shutdown(socket.SHUT_WR)
-print("done", count, flush=True)
+print("done", count, digest.hexdigest(), flush=True)
 sock.recv(1)
 """
 
@@ -175,5 +180,5 @@ class Transfer:
     def finish(self) -> None:
         """Stop, and compare both ends."""
         self.source.write_line("stop")
-        sent = self.source.wait_line("done", timeout=WITHIN).split()[1]
-        assert self.sink.wait_line("received", timeout=WITHIN).split()[1] == sent
+        sent = self.source.wait_line("done", timeout=WITHIN).split()[1:]
+        assert self.sink.wait_line("received", timeout=WITHIN).split()[1:] == sent

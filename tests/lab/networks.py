@@ -79,7 +79,9 @@ class Member:
 
     def up(self, *options: str) -> None:
         """Bring the network up."""
-        self.process = self.start("up", self.network, "--json", *options)
+        self.process = self.start(
+            "up", self.network, "--json", "--log-file", f"/tmp/vg-log-{self.host.name}", *options
+        )
 
     def wait_up(self) -> dict[str, Any]:
         return self.event("up")

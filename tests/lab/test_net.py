@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
+import time
 
-from lab.cans import Town
+from lab.cans import TIN_CAN, Town, settings
 from lab.modules import Transfer
 from lab.netlab import Lab
 from lab.netprograms import ask_dns, discover, gets_lease
@@ -26,8 +28,10 @@ def test_three_members_behind_three_kinds_of_nat(lab: Lab) -> None:
                 one.ping(other.address)
                 one.ping(other.address6)
     with bob.iperf():
-        print("direct", alice.throughput(bob.address))
-        print("carol-bob", carol.throughput(bob.address))
+        assert alice.throughput(bob.address, 1) > 0
+        assert carol.throughput(bob.address, 1) > 0
+    with alice.iperf():
+        assert carol.throughput(alice.address, 1) > 0, "through the relay"
     for member in members:
         member.down()
 
@@ -139,12 +143,15 @@ def test_loss_does_not_collapse_throughput(lab: Lab) -> None:
     members = grouped([lab.host(name) for name in ("alice", "bob")], [town.switchboard.url])
     alice, bob = members
     all_up(members, "--no-lan")
+    best = {0: 0.0, 2: 0.0}
     with bob.iperf():
-        before = alice.throughput(bob.address, 2)
-        alice.host.lose(2)
-        bare = alice.throughput(bob.host.address, 2)
-        after = alice.throughput(bob.address, 2)
-    print(before, bare, after)
+        for _ in range(4):  # other programs on this machine disturb a measurement, and never help it
+            for percent in (0, 2):
+                alice.host.lose(percent)
+                best[percent] = max(best[percent], alice.throughput(bob.address, 1))
+            if best[2] >= best[0] / 2:
+                break
+    assert best[2] >= best[0] / 2, best
 
 
 def test_unmodified_programs(lab: Lab) -> None:
@@ -162,3 +169,27 @@ def test_unmodified_programs(lab: Lab) -> None:
         assert done.stdout == "hello from bob\n", done.stderr
     answer = ask_dns(alice, "bob.lan.can")
     assert answer == bob.address
+
+
+def test_links_on_demand_and_no_right_to_make_an_interface(lab: Lab) -> None:
+    """With more members than it is made for at once: the first packet makes the link, and waits for it."""
+    lan = lab.lan()
+    members = grouped([lan.host(name) for name in ("alice", "bob", "carol")])
+    alice, bob, carol = members
+    setpriv = shutil.which("setpriv")
+    if setpriv is not None:
+        words = [setpriv, "--bounding-set=-net_admin", "--inh-caps=-net_admin", *TIN_CAN, "net", "up", "lan"]
+        done = alice.host.run(words, env=settings(alice.env), timeout=WITHIN)
+        assert done.returncode == 9, done.stderr
+        assert done.stderr.startswith("tin-can: ")
+        assert done.stderr.count("\n") == 1
+
+    for member in members:
+        member.up("--on-demand", "0")
+    deadline = time.monotonic() + WITHIN
+    while [member["state"] for member in alice.status()["members"]] != ["me", "present", "present"]:
+        assert time.monotonic() < deadline, alice.status()
+    done = alice.host.run(["ping", "-n", "-c", "1", "-W", "10", bob.address], timeout=WITHIN)
+    assert " 1 received" in done.stdout, done.stdout
+    assert alice.sees(bob) == {"bob": "lan"}
+    carol.ping(bob.address6)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.cans import Town
+from lab.cans import Town, tin_can
 from lab.friends import WITHIN, Person, pair, until
 from lab.netlab import Lab, root_available
 
@@ -58,8 +58,14 @@ def friends() -> Iterator[Friends]:
 
 def test_the_range_has_moved_off_the_routers(friends: Friends) -> None:
     """Their LANs are parts of 172.31.0.0/16, where the default range would be."""
-    assert friends.alice.friends()["bob.can"]["ip4"] == ALICE_CALLS_BOB
-    assert friends.bob.friends()["alice.can"]["ip4"] == BOB_CALLS_ALICE
+    assert friends.alice.friends()["bob.can"]["address"] == ALICE_CALLS_BOB
+    assert friends.bob.friends()["alice.can"]["address"] == BOB_CALLS_ALICE
+
+
+def test_it_is_up_only_once(friends: Friends) -> None:
+    process = tin_can(friends.alice.host, "net", "social", "up", *friends.alice.options, env=friends.alice.env)
+    assert process.wait(WITHIN) == 2
+    assert "tin-can: The social network is up already; end that one first." in process.stderr
 
 
 def test_ping_by_name(friends: Friends) -> None:

@@ -9,12 +9,14 @@ import re
 import secrets
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
 from security.cans import NO_STUN, Can, control_bytes
 from tincan.apps.chat.frames import Hello, encode
+from tincan.errors import AuthenticationFailed
 from tincan.identity import Identity, identity_of
 from tincan.link.dial import Settings, tie_string
 from tincan.link.interface import Channel, ChannelClosed
@@ -32,7 +34,7 @@ def said(frame: msgspec.Struct) -> bytes:
 
 
 @contextlib.asynccontextmanager
-async def adding(home: Path, name: str = "Mallory", *options: str) -> AsyncIterator[tuple[Can, Channel]]:
+async def adding(home: Path, name: str = "Mallory", *options: str) -> AsyncIterator[tuple[Can, Any]]:
     """Let the victim add a friend, and be the one at the other end, who has greeted."""
     phrase = f"{10_000_000 + secrets.randbelow(80_000_000)}-guitar-banana"
     async with switchboard() as url:
@@ -43,7 +45,7 @@ async def adding(home: Path, name: str = "Mallory", *options: str) -> AsyncItera
             async with tie_string(None, parse(phrase), settings, lambda event: None) as link:
                 await link.control.send(encode(Hello(1, 1, name, "evil/1", ["friend"])))
                 await link.control.receive()  # its greeting
-                yield victim, link.control
+                yield victim, link
 
 
 def book(home: Path) -> list[str]:
@@ -53,9 +55,9 @@ def book(home: Path) -> list[str]:
     return []
 
 
-async def behave(channel: Channel, identity: Identity) -> None:
+async def behave(channel: Channel, identity: Identity, binding: bytes) -> None:
     """Do everything as it should be."""
-    core = Befriending(identity, bytes(32))
+    core = Befriending(identity, bytes(32), binding)
     with contextlib.suppress(ChannelClosed):
         while core.state is not State.KEPT:
             for frame in core.data_to_send():
@@ -82,8 +84,8 @@ async def behave(channel: Channel, identity: Identity) -> None:
     ids=["line", "escape", "path", "localhost", "bidi", "long"],
 )
 async def test_a_hostile_name_becomes_a_harmless_word(tmp_path: Path, name: str) -> None:
-    async with asyncio.timeout(PATIENCE), adding(tmp_path, name) as (victim, channel):
-        await behave(channel, MALLORY)
+    async with asyncio.timeout(PATIENCE), adding(tmp_path, name) as (victim, link):
+        await behave(link.control, MALLORY, link.binding)
         assert await victim.ended() == 0, victim.report()
         [friend] = victim.told("friend")
         [kept] = book(tmp_path)
@@ -94,7 +96,8 @@ async def test_a_hostile_name_becomes_a_harmless_word(tmp_path: Path, name: str)
 
 
 async def test_nobody_becomes_a_friend_with_somebody_elses_keys(tmp_path: Path) -> None:
-    async with asyncio.timeout(PATIENCE), adding(tmp_path) as (victim, channel):
+    async with asyncio.timeout(PATIENCE), adding(tmp_path) as (victim, link):
+        channel = link.control
         card = await channel.receive()
         await channel.send(said(Card(BOB.public.signing, BOB.public.agreeing, bytes(32))))
         await channel.send(said(Proof(MALLORY.sign(card))))
@@ -102,8 +105,19 @@ async def test_nobody_becomes_a_friend_with_somebody_elses_keys(tmp_path: Path) 
         assert book(tmp_path) == []
 
 
+async def test_a_proof_for_another_channel_is_none(tmp_path: Path) -> None:
+    """As if Mallory had it from Bob, who is at the other end of another string of his."""
+    async with asyncio.timeout(PATIENCE), adding(tmp_path) as (victim, link):
+        channel = link.control
+        with contextlib.suppress(AuthenticationFailed):
+            await behave(channel, BOB, link.binding[::-1])
+        assert "not its own" in await victim.fails(5)
+        assert book(tmp_path) == []
+
+
 async def test_nobody_becomes_a_friend_by_handing_back_what_he_gets(tmp_path: Path) -> None:
-    async with asyncio.timeout(PATIENCE), adding(tmp_path) as (victim, channel):
+    async with asyncio.timeout(PATIENCE), adding(tmp_path) as (victim, link):
+        channel = link.control
         await channel.send(await channel.receive())
         assert "your own keys" in await victim.fails(5)
         assert book(tmp_path) == []
@@ -122,7 +136,8 @@ FRAMES: dict[str, Callable[[], bytes]] = {
 
 @pytest.mark.parametrize("frame", FRAMES)
 async def test_frames_out_of_turn_end_it_and_nothing_is_kept(tmp_path: Path, frame: str) -> None:
-    async with asyncio.timeout(PATIENCE), adding(tmp_path) as (victim, channel):
+    async with asyncio.timeout(PATIENCE), adding(tmp_path) as (victim, link):
+        channel = link.control
         await channel.send(FRAMES[frame]())
         await victim.fails(8)
         assert book(tmp_path) == []
@@ -130,8 +145,9 @@ async def test_frames_out_of_turn_end_it_and_nothing_is_kept(tmp_path: Path, fra
 
 async def test_who_goes_away_before_the_answer_is_not_kept(tmp_path: Path) -> None:
     async with asyncio.timeout(PATIENCE):
-        async with adding(tmp_path) as (victim, channel):
-            core = Befriending(MALLORY, bytes(32))
+        async with adding(tmp_path) as (victim, link):
+            channel = link.control
+            core = Befriending(MALLORY, bytes(32), link.binding)
             for _ in range(2):
                 for frame in core.data_to_send():
                     await channel.send(frame)

@@ -91,7 +91,8 @@ async def _add(phrase: Phrase | None, called: str | None, yes: bool, options: Me
             made = friends.change(lambda book: _with(book, peer, called, name))
             _show(made, friends.read(), output, "was a friend before" if known else "is a friend now")
 
-        await befriend(link.control, identity, secrets.token_bytes(32), ask, keep)
+        await befriend(link.control, identity, secrets.token_bytes(32), link.binding, ask, keep)
+    output.note("Both of you now: sudo tin-can net social up")
     return 0
 
 
@@ -190,7 +191,7 @@ async def _befriend_roster(account: XmppAccount, yes: bool, output: Output) -> N
             _show(made, friends.read(), output, "was a friend before" if known else "is a friend now")
 
         try:
-            await befriend(channel, identity, secrets.token_bytes(32), ask, keep)
+            await befriend(channel, identity, secrets.token_bytes(32), channel.binding, ask, keep)
         except TinCanError as exc:
             output.note(f"{channel.who}: {exc}")
         finally:
@@ -241,7 +242,7 @@ def _row(friend: Friend, book: Book) -> tuple[str, str, str, PublicIdentity]:
 
 
 def _fields(name: str, ip4: str, ip6: str, public: PublicIdentity) -> dict[str, str]:
-    return {"name": name, "ip4": ip4, "ip6": ip6, "fingerprint": public.fingerprint, "uid": public.uid}
+    return {"name": name, "address": ip4, "address6": ip6, "fingerprint": public.fingerprint, "uid": public.uid}
 
 
 def _show(friend: Friend, book: Book, output: Output, what: str) -> None:

@@ -150,6 +150,9 @@ async def _join(phrase: Phrase, called: str | None, options: MeetingOptions, out
 @click.option("--allow-dhcp", is_flag=True, help="Let the DHCP of other members through (switch mode).")
 @click.option("--allow-ra", is_flag=True, help="Let the router advertisements of other members through.")
 @click.option("--mtu", type=int, metavar="BYTES", help="Largest packet on the interface.")
+@click.option(
+    "--on-demand", type=int, default=32, metavar="N", help="Above N members: links when used [default: 32]."
+)
 @click.option("--no-names", is_flag=True, help="Leave /etc/hosts alone, and serve no DNS.")
 @xmpp_options
 @meeting_options
@@ -159,6 +162,7 @@ def up(
     allow_dhcp: bool,
     allow_ra: bool,
     mtu: int | None,
+    on_demand: int,
     no_names: bool,
     xmpp: XmppAccount | None,
     options: MeetingOptions,
@@ -184,22 +188,24 @@ def up(
             allow_dhcp=allow_dhcp,
             allow_ra=allow_ra,
             mtu=mtu,
+            on_demand_above=on_demand,
             names=not no_names,
             places=rooms_of(xmpp),
         )
         try:
-            run_async(_up(group, tap or f"can-{group}"[:15], wanted, output))
+            run_async(_up(group, tap or f"can-{group}"[:15], wanted, options.log_file, output))
         except KeyboardInterrupt:  # the good end of something that runs until it is told to stop
             output.down(group)
 
 
-async def _up(name: str, tap: str, settings: UpSettings, output: NetOutput) -> None:
+async def _up(name: str, tap: str, settings: UpSettings, log_file: str | None, output: NetOutput) -> None:
     from tincan.vpn.group import store
     from tincan.vpn.group.control import serving
     from tincan.vpn.group.network import GroupNetwork
     from tincan.vpn.module.client import spawn
 
-    async with spawn(tap=tap) as module:
+    arguments = () if log_file is None else ("--log-file", log_file)
+    async with spawn(tap=tap, arguments=arguments) as module:
         network = GroupNetwork(name, module, settings, output.network)
         async with serving(store.socket_folder(), name, network.reply):
             await network.run()
@@ -251,8 +257,11 @@ def leave(network: str | None, json: bool) -> None:
     output = NetJson() if json else NetOutput()
     with output.telling_errors():
         group = store.only(network)
+        admin = store.load(group).admin
         run_async(_leave(group))
         output.left(group)
+        if admin:
+            output.note("You were its admin: nobody can invite to it or ban from it any more.")
 
 
 async def _leave(name: str) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tincan import storage
 from tincan.cli.logs import set_up_logging
 from tincan.cli.options import MeetingOptions, meeting_options
 from tincan.cli.output import PATHS, JsonOutput, Output
@@ -30,7 +31,7 @@ def social() -> None:
 
 @social.command(
     epilog="Needs Linux, and root or CAP_NET_ADMIN (exit code 9). Under sudo your own friends count. With --json, "
-    "events on stdout are up, moved, friend, trouble. Ctrl-C takes the network down."
+    "events on stdout are up, moved, friend, note. Ctrl-C takes the network down."
 )
 @click.option("--range", "chosen", metavar="NETWORK", help="Addresses to use from now on [default: 172.31.0.0/16].")
 @click.option("--tap", metavar="NAME", help="Name of the network interface [default: the next free one].")
@@ -70,12 +71,14 @@ async def _up(
 
     def tell(event: MeetEvent) -> None:
         if isinstance(event, PlaceTrouble):
-            output.told("trouble", event.text, text=event.text)
+            output.told("note", event.text, text=event.text)
 
     settings = SocialSettings(network, not no_names, options.settings.relay_only)
-    async with spawn(tap=tap) as module:
-        places = SocialPlaces(options.settings, tell, (await module.identity()).tap, rooms)
-        await Social(module, identity, places, lambda event: _show(event, output), settings).run()
+    # Two of them would be one and the same friend to others, who link only one.
+    with storage.locked("social", or_say="The social network is up already; end that one first."):
+        async with spawn(tap=tap) as module:
+            places = SocialPlaces(options.settings, tell, (await module.identity()).tap, rooms)
+            await Social(module, identity, places, lambda event: _show(event, output), settings).run()
     return 0
 
 
@@ -85,7 +88,7 @@ def _show(event: SocialEvent, output: Output) -> None:
 
     match event:
         case Up(tap, ip4, ip6, network):
-            fields = {"tap": tap, "ip4": str(ip4), "ip6": str(ip6), "range": str(network)}
+            fields = {"interface": tap, "address": str(ip4), "address6": str(ip6), "range": str(network)}
             output.told("up", f"The network is up: {tap} has {ip4} and {ip6}.", **fields)
         case Moved(before, after):
             text = f"This machine is in a network that overlaps {before}, so friends have addresses from {after} now."
@@ -93,12 +96,12 @@ def _show(event: SocialEvent, output: Output) -> None:
         case FriendNews():
             _show_friend(event, output)
         case Trouble(text):
-            output.told("trouble", text, text=text)
+            output.told("note", text, text=text)
 
 
 def _show_friend(news: FriendNews, output: Output) -> None:
     state = news.state.value
-    fields: dict[str, object] = {"name": f"{news.name}.can", "ip4": str(news.ip4), "state": state}
+    fields: dict[str, object] = {"name": f"{news.name}.can", "address": str(news.ip4), "state": state}
     known = {"path": news.path, "rtt": news.rtt, "reason": news.reason}
     fields |= {name: value for name, value in known.items() if value is not None}
     texts = {

@@ -7,15 +7,18 @@ import contextlib
 import logging
 import os
 import random
+import socket
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from tincan.errors import PeerRefused, TinCanError, UsageError
 from tincan.meet.events import MeetEvent, PlaceReady, PlaceTrouble, ServersOffered
+from tincan.nat.addresses import interfaces
 from tincan.nat.servers import IceServer
 from tincan.tasks import plain_errors
 from tincan.vpn.group import store
+from tincan.vpn.group.addresses import network_of
 from tincan.vpn.group.certificate import Certificate
 from tincan.vpn.group.control import Question
 from tincan.vpn.group.events import (
@@ -72,6 +75,8 @@ class UpSettings:
     allow_dhcp: bool = False
     allow_ra: bool = False
     mtu: int | None = None
+    on_demand_above: int = 32
+    """With more members present than this, links are made when packets want them (not in switch mode)."""
     names: bool = True
     """Name members for this machine's programs."""
     places: tuple[MakePart, ...] = ()
@@ -105,6 +110,7 @@ class GroupNetwork:
         self._membership = Membership(state, chance)
         self._mode = self._membership.statement.mode
         self._interface: str | None = None
+        self._leaving = False
         self._online: dict[str, tuple[str | None, bool]] = {}
         self._woken = asyncio.Event()
         self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -119,7 +125,7 @@ class GroupNetwork:
             self._say,
             self._hear_news,
             card=self._membership.card,
-            policy=Policy(on_demand=self._mode == "ip"),
+            policy=Policy(on_demand=self._mode == "ip", on_demand_above=settings.on_demand_above),
             settings=LinkSettings(relay_only=settings.relay_only),
             on_network_change=self._network_changed,
             chance=chance,
@@ -144,13 +150,17 @@ class GroupNetwork:
                 self._naming = await stack.enter_async_context(naming(own.address4.ip, self._remark))
             state = self._membership.state
             boards = settings.switchboards or tuple(state.switchboards)
+
+            def passed_over(name: str) -> bool:
+                return name == interface or name in virtual_interfaces()
+
             self._places = await stack.enter_async_context(
                 open_places(
                     boards,
                     settings.lan,
                     settings.servers,
                     self._hear_place,
-                    lambda name: name == interface,
+                    passed_over,
                     settings.places,
                 )
             )
@@ -185,6 +195,14 @@ class GroupNetwork:
             await module.set_mode(self._mode, allow_dhcp=self._settings.allow_dhcp, allow_ra=self._settings.allow_ra)
         await module.set_addresses(str(own.address4), str(own.address6), self._settings.mtu)
         self._interface = (await module.identity()).tap
+        await module.ignore_interfaces(sorted(virtual_interfaces() - {self._interface}))
+        for interface in interfaces():
+            network = network_of(interface)
+            if network is not None and network.overlaps(own.address4.network) and interface.name != self._interface:
+                self._remark(
+                    f"This machine is on {network} by {interface.name} as well, which overlaps "
+                    f"{own.address4.network}: some addresses will be found in the wrong one of them."
+                )
         return self._interface
 
     # -- what others may ask of it ------------------------------------------------------
@@ -231,7 +249,6 @@ class GroupNetwork:
         with store.changing(self.name) as state:
             self._membership.state = state
             banned = self._membership.ban(member, self._clock(), os.urandom)
-        self._tell(MemberGone(banned.name, banned=True))
         self._do()
         return banned.name
 
@@ -242,6 +259,7 @@ class GroupNetwork:
 
     async def leave(self) -> None:
         """Leave the group for good: tell the others, forget everything, and end."""
+        self._leaving = True
         self._membership.leave()
         self._do()
         for _ in range(50):
@@ -307,7 +325,7 @@ class GroupNetwork:
                     self._save()
                     self._links.announce()
                     self._woken.set()
-                case WeAreBanned():
+                case WeAreBanned() if not self._leaving:
                     self._save()
                     self._end(PeerRefused(f"The admin has banned this machine from {self.name!r}."))
                 case MemberLeft(uid, name):
@@ -359,6 +377,8 @@ class GroupNetwork:
 
     def _save(self) -> None:
         """Write what was learnt, beside what other processes of ours have written meanwhile."""
+        if self._leaving:
+            return
         try:
             with store.changing(self.name) as kept:
                 kept.merge(self._membership.state)
@@ -376,6 +396,15 @@ class GroupNetwork:
             self._over.set_result(None)
         else:
             self._over.set_exception(error)
+
+
+def virtual_interfaces() -> set[str]:
+    """Return the interfaces that virtual networks of ours have or may get on this machine.
+
+    A link of one network must not go over another network: that may go over the first one.
+    """
+    present = {name for _, name in socket.if_nameindex() if name.startswith(("can-", "tincan"))}
+    return present | {f"can-{name}"[:15] for name in store.names()}
 
 
 def _addresses(certificate: Certificate) -> Iterable[str]:

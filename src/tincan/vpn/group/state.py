@@ -189,7 +189,7 @@ class GroupState(msgspec.Struct):
         for uid, other in {**self.certificates(), own.uid: own}.items():
             same = certificate.name == other.name or certificate.address4.ip == other.address4.ip
             if uid != certificate.uid and same:
-                if uid == own.uid or other.serial > certificate.serial:
+                if uid == own.uid or other.admin or other.serial > certificate.serial:
                     raise AuthenticationFailed(f"{certificate.name!r} has a name or an address that another has.")
                 del self.members[uid]
         known = self.members.setdefault(certificate.uid, Known(card))

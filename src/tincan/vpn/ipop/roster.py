@@ -41,6 +41,11 @@ class RosterChannel:
         self._inbox: asyncio.Queue[bytes | None] = asyncio.Queue(MAX_UNREAD + 1)
         self._closed = False
 
+    @property
+    def binding(self) -> bytes:
+        """Whose accounts these are, alike at both ends: so nobody carries a proof on to a contact of his own."""
+        return "\0".join(["roster", *sorted((self.who.lower(), self._roster.user.lower()))]).encode()
+
     async def send(self, message: bytes) -> None:
         """See `Channel.send`."""
         if len(message) > MAX_FRAME:
@@ -81,6 +86,7 @@ class Roster:
     """The friends who are there. `run` keeps us signed in, in a task of its caller."""
 
     def __init__(self, user: str, password: str, context: ssl.SSLContext, *, host: str, port: int) -> None:
+        self.user = user
         self._account = Account(user, password, host, port, RESOURCE + secrets.token_hex(8))
         self._context = context
         self._channels: dict[str, RosterChannel] = {}

@@ -32,6 +32,11 @@ def cut(topic: str, number: bytes, message: bytes) -> list[bytes]:
     return [head + bytes((index, len(chunks))) + chunk for index, chunk in enumerate(chunks)]
 
 
+def topic_of(datagram: bytes) -> str:
+    """Return the topic that a datagram is for, or what stands in its place."""
+    return datagram[4:20].hex()
+
+
 @dataclass
 class _Partial:
     sender: str

@@ -15,7 +15,7 @@ from typing import Final
 from tincan.meet.events import PlaceReady, PlaceTrouble
 from tincan.meet.place import Tell
 from tincan.nat.addresses import interfaces
-from tincan.vpn.party.fragments import Assembly, cut
+from tincan.vpn.party.fragments import Assembly, cut, topic_of
 from tincan.vpn.party.line import Inbox, LineClosed, check_message, check_topic
 
 logger = logging.getLogger(__name__)
@@ -160,9 +160,10 @@ class LanLine:
                 datagram, sender = opened.recvfrom(2048)
             except OSError:
                 return
-            done = self._assembly.add(str(sender), datagram, now)
-            if done is not None and done[0] in self._topics:
-                self._inbox.put(*done)
+            if topic_of(datagram) in self._topics:  # all others cost nothing
+                done = self._assembly.add(str(sender), datagram, now)
+                if done is not None:
+                    self._inbox.put(*done)
 
 
 def _bound(family: socket.AddressFamily) -> socket.socket:

@@ -3,13 +3,15 @@
 ::
 
     card(keys, nonce)     <->     card(keys, nonce)
-    proof(signature)      <->     proof(signature)      over both cards
+    proof(signature)      <->     proof(signature)      over both cards, and the channel
     answer(yes)           <->     answer(yes)           when the user has said so
     kept                  <->     kept                  it is in the file
 
 The phrase says who is at the other end. The proof says that whoever it is
 has the private key: else somebody could hand in another one's public keys as
-his own. Nothing is kept before both users have agreed.
+his own. It is bound to the channel (RFC 5056), or he could carry Bob's proof
+from another channel, in which Bob takes him for somebody else. Nothing is kept
+before both users have agreed.
 """
 
 from __future__ import annotations
@@ -41,7 +43,7 @@ class Card(msgspec.Struct, frozen=True, tag="card", tag_field="kind"):
 
 
 class Proof(msgspec.Struct, frozen=True, tag="proof", tag_field="kind"):
-    """A signature over the signer's card and then the other one's."""
+    """A signature over the channel's binding, the signer's card and then the other one's."""
 
     signature: Annotated[bytes, msgspec.Meta(min_length=SIGNATURE, max_length=SIGNATURE)]
 
@@ -71,13 +73,17 @@ class State(enum.Enum):
 
 
 class Befriending:
-    """One side. Call `receive` with each frame, and send what `data_to_send` returns after each call."""
+    """One side. Call `receive` with each frame, and send what `data_to_send` returns after each call.
 
-    def __init__(self, identity: Identity, nonce: bytes) -> None:
+    ``binding``: what both ends of this channel, and of no other one, know to be the same.
+    """
+
+    def __init__(self, identity: Identity, nonce: bytes, binding: bytes) -> None:
         self.state = State.GREETED
         self.peer: PublicIdentity | None = None
         """Who the other one is, once it has proven that; until then not to be believed."""
         self._identity = identity
+        self._binding = binding
         self._card = Card(identity.public.signing, identity.public.agreeing, nonce)
         self._theirs: Card | None = None
         self._answered: bool | None = None
@@ -128,13 +134,13 @@ class Befriending:
             # Also what somebody in between would do who only hands back what he gets.
             raise AuthenticationFailed("The other one shows your own keys: this is the same user's tin-can.")
         self._theirs = card
-        self._out.append(_encoder.encode(Proof(self._identity.sign(_to_sign(self._card, card)))))
+        self._out.append(_encoder.encode(Proof(self._identity.sign(to_sign(self._binding, self._card, card)))))
         self._become(State.SHOWN)
 
     def _take_proof(self, proof: Proof) -> None:
         assert self._theirs is not None  # noqa: S101 - our own states, no input
         public = PublicIdentity(self._theirs.signing, self._theirs.agreeing)
-        if not public.verify(proof.signature, _to_sign(self._theirs, self._card)):
+        if not public.verify(proof.signature, to_sign(self._binding, self._theirs, self._card)):
             raise AuthenticationFailed("The other one has shown keys that are not its own. Do not trust it.")
         try:
             self._identity.secret_with(public)
@@ -148,5 +154,7 @@ class Befriending:
         self.state = state
 
 
-def _to_sign(signer: Card, other: Card) -> bytes:
-    return b"".join((_LABEL, *(part for c in (signer, other) for part in (c.signing, c.agreeing, c.nonce))))
+def to_sign(binding: bytes, signer: Card, other: Card) -> bytes:
+    """Return what a proof is a signature of."""
+    cards = [part for c in (signer, other) for part in (c.signing, c.agreeing, c.nonce)]
+    return b"".join((_LABEL, *cards, binding))  # all but the last have one length

@@ -21,6 +21,7 @@ from typing import Final, Protocol, TypeAlias
 from tincan.errors import ProtocolError, TinCanError, UsageError
 from tincan.identity import Identity
 from tincan.tasks import settle
+from tincan.vpn.group.network import virtual_interfaces
 from tincan.vpn.module.interface import Module
 from tincan.vpn.module.methods import Server
 from tincan.vpn.names.dns import SUFFIX
@@ -106,6 +107,15 @@ class Surroundings(Protocol):
 
 DEFAULT: Final = SocialSettings()
 
+
+def read_routes() -> str:
+    """Return the kernel's table of IPv4 routes; empty on a machine without IPv4."""
+    try:
+        return ROUTES.read_text(encoding="ascii")
+    except OSError:
+        return ""
+
+
 SocialEvent: TypeAlias = Up | Moved | FriendNews | Trouble
 Tell = Callable[[SocialEvent], None]
 
@@ -121,7 +131,7 @@ class Social:
         tell: Tell,
         settings: SocialSettings = DEFAULT,
         shelf: Shelf | None = None,
-        routes: Callable[[], str] = lambda: ROUTES.read_text(encoding="ascii"),
+        routes: Callable[[], str] = read_routes,
     ) -> None:
         self._module = module
         self._identity = identity
@@ -153,6 +163,7 @@ class Social:
     async def run(self) -> None:
         """Work until cancelled; raises what the module or the book of friends cannot do without."""
         self._tap = (await self._module.identity()).tap
+        await self._module.ignore_interfaces(sorted(virtual_interfaces() - {self._tap}))
         book = self._arranged(self._shelf.read(), self._settings.range)
         async with self._names, letters(self._identity, self._places.open_line, self._hear) as self._letters:
             await self._apply(book)

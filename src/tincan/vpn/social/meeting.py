@@ -24,16 +24,17 @@ async def befriend(
     channel: Channel,
     identity: Identity,
     nonce: bytes,
+    binding: bytes,
     ask: Callable[[PublicIdentity], Awaitable[bool]],
     keep: Callable[[PublicIdentity], None],
 ) -> None:
-    """Make the one at the other end of a channel a friend.
+    """Make the one at the other end of a channel a friend. ``nonce``, ``binding``: see `Befriending`.
 
     ``ask`` is awaited when it is known who that is, ``keep`` called when both
     have agreed. Raises what `Befriending.receive` raises, `PeerRefused` when
     one's own user says no, and `NoPath` when the other one goes away.
     """
-    core = Befriending(identity, nonce)
+    core = Befriending(identity, nonce, binding)
     try:
         async with asyncio.timeout(PROVING):
             await _until(core, channel, State.PROVEN)
