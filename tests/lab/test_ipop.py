@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import socket
+import struct
 import sys
 from pathlib import Path
 from typing import Any
@@ -68,6 +70,16 @@ class Node:
         raise AssertionError(done.stdout + self.linkd.process.report())
 
 
+def udp(source: str, destination: str, port: int, data: bytes) -> bytes:
+    """An IPv4 packet with a UDP datagram that has no checksum."""
+    addresses = socket.inet_aton(source) + socket.inet_aton(destination)
+    head = struct.pack("!BBHHHBBH", 0x45, 0, 28 + len(data), 1, 0, 64, 17, 0) + addresses
+    total = sum(struct.unpack("!10H", head))
+    total = (total & 0xFFFF) + (total >> 16)
+    head = head[:10] + struct.pack("!H", ~total & 0xFFFF) + head[12:]
+    return head + struct.pack("!HHHH", port, port, 8 + len(data), 0) + data
+
+
 def test_v14_groupvpn(lab: Lab) -> None:
     town = Town(lab, ["lab"])
     turn = lab.coturn(town.server)
@@ -92,6 +104,13 @@ def test_v14_groupvpn(lab: Lab) -> None:
         state = alice.until(type="peer_state", status="online")
     assert state["stats"][0]["recv_total_bytes"] > 0
     assert ":" in state["stats"][0]["rem_addr"]
+    # A packet without a link goes to the controller, and one of the controller's to the tap.
+    alice.host.run(["ping", "-n", "-c", "1", "-W", "1", "172.16.0.9"])
+    alice.until(kind=2, size=2 + 40 + 14 + 84)
+    with alice.host.socket(port=7777, timeout=30) as listening:
+        frame = b"\xff" * 12 + b"\x08\x00" + udp("172.16.0.9", "172.16.0.1", 7777, b"injected")
+        alice.controller.write_line("02" + (bytes(40) + frame).hex())
+        assert listening.recvfrom(100) == (b"injected", ("172.16.0.9", 7777))
     # The controller ends a link, and both come together again.
     alice.controller.write_line("01" + json.dumps({"m": "trim_link", "uid": uids[1]}).encode().hex())
     alice.until(online=[])
