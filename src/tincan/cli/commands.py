@@ -27,6 +27,8 @@ COMMANDS = (
     Command("receive", "[PHRASE]", "receive them", "tincan.cli.files:receive"),
     Command("forward", "[PHRASE]", "ports through the string, as ssh -L and -R", "tincan.cli.forward:forward"),
     Command("tete", "-myip A -peerip B", "a pipe by addresses, with no meeting", "tincan.cli.tete:tete"),
+    Command("friend", "add|list|remove|rename", "friends, for 'net social up'", "tincan.cli.friend:friend"),
+    Command("net", "create|join|up ...", "group networks: machines anywhere on one network", "tincan.cli.net:net"),
     Command("switchboard", "", "run a switchboard, where cans meet", "tincan.cli.switchboard:switchboard"),
     Command("linkd", "", "the TinCan module: links for virtual networks", "tincan.cli.linkd:linkd"),
     Command("doctor", "[PLACE]", "what this machine and network can do", "tincan.cli.doctor:doctor"),

@@ -118,6 +118,10 @@ class Output:
     def piped(self, sent: int, received: int) -> None:
         """Tell programs how many bytes a pipe has carried."""
 
+    def told(self, event: str, words: str, /, **fields: object) -> None:
+        """Tell people a sentence, and programs an event with fields."""
+        self.note(words)
+
     def error(self, exc: TinCanError) -> None:
         """Tell programs of an error; people read it on stderr anyway."""
 
@@ -259,6 +263,11 @@ class JsonOutput(Output):
         """See `Output.closed`."""
         self._event("closed", reason=reason)
         super().closed(reason, text)
+
+    def told(self, event: str, words: str, /, **fields: object) -> None:
+        """See `Output.told`."""
+        self._event(event, **fields)
+        super().told(event, words)
 
     def error(self, exc: TinCanError) -> None:
         """See `Output.error`."""

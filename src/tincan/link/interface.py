@@ -133,6 +133,10 @@ class Link(Protocol):
     def status(self) -> LinkStatus:
         """The path in use and the round-trip time."""
 
+    @property
+    def binding(self) -> bytes:
+        """32 bytes that both ends of this link have alike, and no other link has (RFC 5056): to be signed."""
+
     async def open_channel(self, label: str) -> Channel:
         """Open another channel; the peer gets it from `accept_channel`."""
 

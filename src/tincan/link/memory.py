@@ -10,6 +10,7 @@ messages on their way (`alter`).
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections import deque
 from collections.abc import Callable
 from typing import Generic, TypeVar
@@ -125,6 +126,7 @@ class MemoryLink:
         self._arriving: _Pipe[MemoryChannel] = _Pipe(capacity)
         self._reason: CloseReason | None = None
         self._ended = asyncio.Event()
+        self.binding = b""
 
     @classmethod
     def pair(
@@ -144,6 +146,7 @@ class MemoryLink:
             raise ValueError("a link must hold at least one message")
         a, b = cls(status, capacity), cls(status, capacity)
         a._peer, b._peer = b, a
+        a.binding = b.binding = secrets.token_bytes(32)
         a.alter = b.alter = alter
         a._control, b._control = a._make_channel(CONTROL_LABEL)
         return a, b

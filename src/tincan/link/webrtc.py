@@ -128,6 +128,9 @@ OWN_CHANNELS: Final = MAX_CHANNELS - 8
 EXPORTER_LABEL: Final = b"EXPORTER-tin-can-packets"
 """RFC 5705 section 4: what the keys of packets are exported under. Not registered, and ours by its name."""
 
+BINDING_LABEL: Final = b"EXPORTER-tin-can-binding"
+"""The same for `Link.binding`."""
+
 DTLS_1_2: Final = 0xFEFD
 
 
@@ -505,13 +508,18 @@ class WebRtcLink:
 
     # -- packets of a virtual network ------------------------------------------
 
-    def export(self, length: int) -> bytes:
-        """Return secret bytes that only the two ends of this link have (RFC 5705)."""
+    def export(self, length: int, label: bytes = EXPORTER_LABEL) -> bytes:
+        """Return secret bytes that only the two ends of this link have (RFC 5705), others for each label."""
         ssl = self._dtls._ssl
         if ssl is None or not self._dtls.encrypted:
             raise RuntimeError("DTLS is not connected")
-        secret: bytes = ssl.export_keying_material(EXPORTER_LABEL, length)
+        secret: bytes = ssl.export_keying_material(label, length)
         return secret
+
+    @property
+    def binding(self) -> bytes:
+        """See `Link.binding`."""
+        return self.export(32, BINDING_LABEL)
 
     @property
     def is_dtls_client(self) -> bool:

@@ -265,6 +265,11 @@ class ControlledLink:
         """See `Link.status`."""
         return self._link.status
 
+    @property
+    def binding(self) -> bytes:
+        """See `Link.binding`."""
+        return self._link.binding
+
     async def open_channel(self, label: str) -> Channel:
         """See `Link.open_channel`."""
         return await self._link.open_channel(label)

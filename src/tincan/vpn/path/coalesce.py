@@ -12,6 +12,7 @@ bless what was broken before.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 from tincan.vpn.path.headers import (
@@ -19,6 +20,7 @@ from tincan.vpn.path.headers import (
     CHECKSUM_AT,
     FIN,
     PSH,
+    SYN,
     TCP,
     Buffer,
     Layout,
@@ -28,6 +30,7 @@ from tincan.vpn.path.headers import (
     with_ip_checksum,
 )
 from tincan.vpn.path.vnet import GSO_TCP4, GSO_TCP6, GSO_UDP, NEEDS_CHECKSUM, NOTHING, Vnet
+from tincan.vpn.path.wire import PARTIAL
 
 LARGEST = 65535
 """What IPv4 can say of a packet's length; of IPv6 we ask no more."""
@@ -84,24 +87,31 @@ class Run:
             self.open = self._size > 0
         self.open = self.open and layout.end == len(packet)
 
-    def same(self, packet: bytes, partial: bool) -> bool:
-        """Take a TCP segment that differs from the first one in sequence number and payload only. The quick way."""
-        at = self._layout.transport + 4
-        if (
-            len(packet) != self._length
-            or not partial
-            or not self._partial
-            or self._layout.protocol != TCP
-            or packet[:at] != self._before
-            or packet[at + 4 : self._head] != self._behind
-            or int.from_bytes(packet[at : at + 4], "big") != self._expected
-            or self._total + self._size > LARGEST
-        ):
-            return False
-        self._expected = (self._expected + self._size) & 0xFFFFFFFF
-        self._total += self._size
-        self._payloads.append(packet[self._head :])
-        return True
+    def same(self, packets: list[tuple[int, bytes]], at: int) -> int:
+        """Take TCP segments that differ from the first one in sequence number and payload only. The quick way.
+
+        ``packets`` with their datagrams' kinds, from `at` on; gives how many were taken.
+        """
+        if not self._partial or self._layout.protocol != TCP:
+            return 0
+        length, head, size = self._length, self._head, self._size
+        before, behind, expected = self._before, self._behind, self._expected
+        payloads = self._payloads
+        taken = 0
+        room = (LARGEST - self._total) // size
+        for kind, packet in packets[at : at + room] if at else packets[:room]:
+            if (
+                kind != PARTIAL
+                or len(packet) != length
+                or not packet.startswith(before + expected.to_bytes(4, "big") + behind)
+            ):
+                break
+            expected = expected + size & 0xFFFFFFFF
+            payloads.append(packet[head:])
+            taken += 1
+        self._expected = expected
+        self._total += taken * size
+        return taken
 
     def extend(self, packet: bytes, layout: Layout, head: int) -> bool:
         """Take a segment if it goes on where the run ends; its checksum is known to be good."""
@@ -178,6 +188,12 @@ def _same_network(first: bytes, packet: bytes, layout: Layout, count: int) -> bo
     return bool(packet[at + 6] & 0x40) or (numbers[1] - numbers[0]) & 0xFFFF == count
 
 
+@functools.cache
+def _header(transport: int) -> bytes:
+    """Give the vnet header of a TCP segment by itself, whose checksum the kernel completes."""
+    return Vnet(NEEDS_CHECKSUM, 0, transport + 20, 0, transport, CHECKSUM_AT[TCP]).pack()
+
+
 class Coalescer:
     """Packets in, writes out, in order."""
 
@@ -186,10 +202,10 @@ class Coalescer:
         self._run: Run | None = None
         self._writes: list[Write] = []
 
-    def same(self, packet: bytes, partial: bool) -> bool:
-        """Take a packet that is like the one before it in all but sequence number and payload."""
+    def same(self, packets: list[tuple[int, bytes]], at: int) -> int:
+        """Take packets that are like the one before them in all but sequence number and payload; see `Run.same`."""
         run = self._run
-        return run is not None and run.open and run.same(packet, partial)
+        return run.same(packets, at) if run is not None and run.open else 0
 
     def add(self, packet: bytes, layout: Layout | None, partial: bool, like: bytes | None = None) -> None:
         """Take any packet; ``layout`` is None for what is no IP packet, ``like`` what was translated into it."""
@@ -228,6 +244,26 @@ class Coalescer:
             return 0
         said = int.from_bytes(packet[layout.transport + 4 : layout.transport + 6], "big")
         return layout.transport + 8 if said == room else 0
+
+    def alone(self, packet: bytes, start: int) -> bool:
+        """Take a TCP segment without payload whose checksum is partial, as most answers are; False if it is none.
+
+        ``packet`` is `simple` in the sense of `tincan.vpn.path.headers`.
+        """
+        four = packet[start] == 0x45
+        transport = start + (20 if four else 40)
+        size, field = len(packet) - start, start + (2 if four else 4)
+        if (
+            len(packet) < transport + 20
+            or packet[start + (9 if four else 6)] != TCP
+            or transport + (packet[transport + 12] >> 4) * 4 != len(packet)
+            or packet[field : field + 2] != (size if four else size - 40).to_bytes(2, "big")
+            or packet[transport + 13] & SYN
+        ):
+            return False
+        self._end()
+        self._writes.append((_header(transport), packet))
+        return True
 
     def cut(self) -> None:
         """End the run: what comes next has nothing to do with it."""

@@ -23,6 +23,7 @@ from tincan.vpn.path.headers import (
     MAC_HEADER,
     TCP,
     Layout,
+    flow,
     network_header,
     parse,
 )
@@ -36,6 +37,10 @@ from tincan.vpn.path.words import Answered, Exhausted, Heard, Learned, Probed, T
 Translate = Callable[[int, bytes, bool], tuple[bytes, bool] | None]
 """Gives a link's IPv4 packet as it is to be written, None to drop it, and whether the next segment of a run of TCP
 will be changed in the same way. The bool in says that its checksum is still partial."""
+
+
+FLOWS = 1024
+"""Remembered for a link."""
 
 
 @dataclass
@@ -52,9 +57,18 @@ class InLink:
     heard: float | None = None
     limit: int = 0xFFFF
     """The largest packet of ours its path takes."""
+    known: set[bytes] = field(default_factory=set)
+    """Flows that were let in, so that each is judged once."""
     epoch: int = -1
     """The last one that was told to the out pump."""
     floods: Bucket = field(default_factory=lambda: Bucket(FLOOD_RATE, FLOOD_BURST))
+
+
+def remember(known: set[bytes], name: bytes) -> None:
+    """Take note of a flow; a peer that has more than we keep is judged more often."""
+    if len(known) >= FLOWS:
+        known.clear()
+    known.add(name)
 
 
 class Incoming:
@@ -83,6 +97,7 @@ class Incoming:
         self._filter.everybody = Everybody(own)
         self.routes.assign(OWN, [(address, len(address) * 8) for address, _ in own])
         self._translate = translate
+        self._forget_flows()
 
     def add_link(self, number: int, secret: bytes, cipher: Cipher) -> None:
         """Begin to receive on a link."""
@@ -94,12 +109,12 @@ class Incoming:
         self.links.pop(number, None)
         self.routes.assign(number, ())
         self.macs.forget(number)
-        self._last = -1
+        self._forget_flows()
 
     def set_peer(self, number: int, prefixes: Iterable[Prefix]) -> None:
         """Take a peer's addresses."""
         self.routes.assign(number, prefixes)
-        self._last = -1
+        self._forget_flows()
 
     def local(self, mac: bytes, now: float) -> None:
         """Take note of a MAC address on our side."""
@@ -117,25 +132,22 @@ class Incoming:
         if number != self._last:
             self._coalescer.cut()
             self._last = number
-        opened, same = link.opener.open, self._coalescer.same
-        count = total = 0
-        for at in range(0, len(data), size):
-            datagram = data[at : at + size]
-            packet = opened(datagram, now)
-            if packet is None:
-                continue
-            count += 1
-            kind = datagram[0]
-            if same(packet, kind == wire.PARTIAL):
-                total += len(packet)
-            elif kind in (wire.WHOLE, wire.PARTIAL):
-                total += len(packet)
-                self._packet(link, packet, kind == wire.PARTIAL, now)
-            elif kind == wire.CONTROL:
-                self._control(number, packet)
-        link.packets += count
-        link.octets += total
+        opened, same = link.opener.open_all(data, size, now), self._coalescer.same
+        count, at = len(opened), 0
+        while at < count:
+            at += same(opened, at)
+            if at < count:
+                kind, packet = opened[at]
+                at += 1
+                if kind in (wire.WHOLE, wire.PARTIAL):
+                    self._packet(link, packet, kind == wire.PARTIAL, now)
+                elif kind == wire.CONTROL:
+                    self._control(number, packet)
+                    link.packets -= 1
+                    link.octets -= len(packet)
         if count:
+            link.packets += count
+            link.octets += sum([len(packet) for _, packet in opened])
             self._heard(link, now)
         elif link.opener.spent:
             self.words.append(Exhausted(number))
@@ -158,10 +170,20 @@ class Incoming:
     def _packet(self, link: InLink, packet: bytes, partial: bool, now: float) -> None:
         """Judge a packet and pass it on."""
         like: bytes | None = None
+        known = False
         if self._switched:
             verdict, layout = self._judge_frame(link, packet, now)
             if verdict is None:
                 return
+        elif self._translate is None:
+            name = flow(packet, 0)
+            known = name in link.known
+            if known and partial and self._coalescer.alone(packet, 0):
+                return
+            layout = parse(packet)
+            verdict = Verdict.PASSED if known and layout else self._filter.packet(link.number, packet, layout)
+            if name and not known and verdict is Verdict.PASSED:
+                remember(link.known, name)
         else:
             layout = parse(packet)
             if self._translate is not None and layout is not None and layout.version == 4:
@@ -178,6 +200,12 @@ class Incoming:
                 packet = clamp_mss(packet, layout, link.limit, partial)
             self._coalescer.add(packet, layout, partial, like)
 
+    def _forget_flows(self) -> None:
+        """Judge everything anew: who may send what has changed."""
+        self._last = -1
+        for link in self.links.values():
+            link.known.clear()
+
     def _judge_frame(self, link: InLink, frame: bytes, now: float) -> tuple[Verdict | None, Layout | None]:
         """Judge a frame; None as a verdict: one too many for everybody."""
         found = network_header(frame) if len(frame) >= MAC_HEADER else None
@@ -185,9 +213,13 @@ class Incoming:
             return Verdict.FILTERED, None
         kind, start = found
         layout = parse(frame, start) if kind in (IPV4, IPV6) else None
-        verdict = self._filter.frame(link.number, frame, kind, layout)
-        if verdict is not Verdict.PASSED:
-            return verdict, None
+        name = frame[12:start] + flow(frame, start) if layout is not None else b""
+        if not name or name not in link.known:
+            verdict = self._filter.frame(link.number, frame, kind, layout)
+            if verdict is not Verdict.PASSED:
+                return verdict, None
+            if len(name) > start - 12:
+                remember(link.known, name)
         lesson = self.macs.learn(frame[6:12], link.number, now)
         if lesson is Lesson.FAKE:
             return Verdict.SPOOFED, None
@@ -196,4 +228,4 @@ class Incoming:
         if (group(frame[:6]) or self.macs.find(frame[:6], now) is None) and not link.floods.take(now):
             link.storm += 1
             return None, None
-        return verdict, layout
+        return Verdict.PASSED, layout

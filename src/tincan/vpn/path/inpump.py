@@ -9,7 +9,7 @@ import time
 
 from tincan.vpn.path.incoming import Incoming, Translate
 from tincan.vpn.path.plane import Cipher, Mode
-from tincan.vpn.path.pump import CONTROL_SIZE, LARGEST, UDP_GRO, Pump, begin, opened
+from tincan.vpn.path.pump import CONTROL_SIZE, LARGEST, SOON, UDP_GRO, Pump, begin, opened
 from tincan.vpn.path.vnet import NOTHING
 from tincan.vpn.path.words import (
     AddLink,
@@ -30,6 +30,7 @@ from tincan.vpn.path.words import (
 
 TURN = 64
 """Receive calls before anything else is looked at."""
+SPACE = socket.CMSG_SPACE(CONTROL_SIZE.size)
 LISTENED = 2
 """Sockets of a link that are listened to: the present one and the former."""
 
@@ -43,17 +44,21 @@ class InPump(Pump):
         self._sockets: dict[int, list[socket.socket]] = {}
         self._buffer = bytearray(LARGEST)
         self._view = memoryview(self._buffer)
+        self._buffers = [self._buffer]
+        self._read_at = 0.0
         self._heard: set[int] = set()
 
     def _readable(self, number: int, link: socket.socket) -> None:
         """Receive what a socket has; large runs are written at once."""
-        core, view, buffers, space = self.core, self._view, [self._buffer], socket.CMSG_SPACE(CONTROL_SIZE.size)
+        core, view, buffers = self.core, self._view, self._buffers
         now = time.monotonic()
+        many = now - self._read_at < SOON
         pending = 0
-        for _ in range(TURN):
+        for count in range(TURN if many else 1):
             try:
-                size, ancillary, _, _ = link.recvmsg_into(buffers, space, socket.MSG_DONTWAIT)
+                size, ancillary, _, _ = link.recvmsg_into(buffers, SPACE, socket.MSG_DONTWAIT)
             except BlockingIOError:
+                many = count > 1
                 break
             except OSError:  # what ICMP said of an earlier datagram
                 continue
@@ -66,6 +71,7 @@ class InPump(Pump):
             if pending >= LARGEST // 2:
                 self._write()
                 pending = 0
+        self._read_at = now if many or count == 0 else 0.0
         self._write()
 
     def _write(self) -> None:
@@ -151,8 +157,17 @@ class InPump(Pump):
 
 
 def translator(maps: dict[int, dict[str, str]]) -> Translate:
-    """Load the translator, which only a social network needs."""
-    raise NotImplementedError
+    """Load the translator, which only a social network needs. A link without a map is let say nothing in IPv4."""
+    from tincan.vpn.social.translate import Translator
+
+    translators = {number: Translator.of(addresses) for number, addresses in maps.items()}
+
+    def translate(number: int, packet: bytes, partial: bool) -> tuple[bytes, bool] | None:
+        found = translators.get(number)
+        changed = None if found is None else found.translate(bytearray(packet), partial=partial)
+        return None if found is None or changed is None else (bytes(changed), found.repeats(changed))
+
+    return translate
 
 
 def main() -> None:

@@ -3,7 +3,7 @@
     outgoing.take(buffer, now)        a packet with its vnet header
     outgoing.sends()                  what to send: runs of datagrams for one call each
     outgoing.writes, outgoing.events  what to write back to the tap (ICMP), what to tell
-    outgoing.tick(now)                when `deadline` has come
+    outgoing.tick(now)                when `deadline()` has come
 
 A `Send` holds datagrams of one size, the last one may be shorter: what one
 sendmsg with UDP_SEGMENT can take.
@@ -11,8 +11,10 @@ sendmsg with UDP_SEGMENT can take.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import struct
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from tincan.vpn.path import control, wire
 from tincan.vpn.path.coalesce import Write
@@ -22,12 +24,15 @@ from tincan.vpn.path.headers import (
     IPV4,
     IPV6,
     MAC_HEADER,
+    SHORTEST,
+    SYN,
     TCP,
     Buffer,
     Layout,
     completed,
     network_header,
     parse,
+    simple,
 )
 from tincan.vpn.path.mtu import PathMtu
 from tincan.vpn.path.plane import Cipher
@@ -40,18 +45,20 @@ from tincan.vpn.path.waiting import Waiting
 from tincan.vpn.path.wire import KeysSpent, Sealer
 from tincan.vpn.path.words import Found, Local, Spent, Wanted
 
+_CHECKSUM_FIELD = struct.Struct("=HH")
+"""In the vnet header: where the checksum starts, and where it goes."""
+
 MOST_SEGMENTS = 64
 """In one sendmsg: UDP_MAX_SEGMENTS of kernels before 6.9."""
-MOST_BYTES = 65000
-"""In one sendmsg: IPv4 has room for 65,507."""
+MOST_BYTES = 65507
+"""In one sendmsg, over IPv4."""
 ALWAYS = 1280
 """IPv6 packets of this size pass everywhere (RFC 8200, section 5), on a path that takes less in fragments."""
 ANSWER_RATE, ANSWER_BURST = 50.0, 50.0
 """Probes answered, per second and at once."""
 
 
-@dataclass(frozen=True)
-class Send:
+class Send(NamedTuple):
     """Datagrams for one call: all of `size` bytes, the last one may be shorter."""
 
     link: int
@@ -101,6 +108,8 @@ class Outgoing:
         self._everybody = Everybody()
         self._filter = Filter(self.routes)
         self._waiting = Waiting()
+        self._early: dict[int, int] = {}
+        """The epoch of links that the in pump knows already, and has heard on."""
         self._floods = Bucket(FLOOD_RATE, FLOOD_BURST)
         self._sends: list[Send] = []
 
@@ -117,7 +126,9 @@ class Outgoing:
 
     def add_link(self, number: int, secret: bytes, cipher: Cipher, now: float) -> None:
         """Begin to send on a link."""
-        self.links[number] = OutLink(number, Sealer(secret, cipher, now), PathMtu(self._largest, now))
+        link = OutLink(number, Sealer(secret, cipher, now), PathMtu(self._largest, now))
+        self.links[number] = link
+        link.heard = self._early.pop(number, None)
         if self._switched:
             self._release(now)
 
@@ -129,6 +140,7 @@ class Outgoing:
     def remove_link(self, number: int) -> None:
         """Forget a link."""
         self.links.pop(number, None)
+        self._early.pop(number, None)
         self.routes.assign(number, ())
         self.macs.forget(number)
 
@@ -139,8 +151,10 @@ class Outgoing:
             self._release(now)
 
     def _release(self, now: float) -> None:
+        """Send what waited, by links whose other end is there: one that has no keys yet would lose it."""
+        there = {number for number, link in self.links.items() if link.heard is not None}
         for destination in self._waiting.destinations():
-            if self._switched or self.routes.owner(destination) in self.links:
+            if self.routes.owner(destination) in there or (self._switched and there):
                 for packet in self._waiting.take(destination, now):
                     self.take(packet, now)
 
@@ -194,12 +208,15 @@ class Outgoing:
 
     def _send(self, link: OutLink, buffer: Buffer, start: int, now: float) -> None:
         """Send a packet by a link; ``start`` is where its IP header begins, negative if it has none."""
-        vnet = unpack(buffer)
         limit = link.path.limit
+        if start >= 0 and len(buffer) <= limit + LENGTH and _goes_as_it_is(buffer, start + LENGTH):
+            self._seal(link, wire.PARTIAL, (buffer[LENGTH:],), now)
+            return
+        vnet = unpack(buffer)
         if vnet.gso:
             segments = split(buffer[LENGTH:], start, vnet, limit) if start >= 0 else None
             if segments:
-                self._seal(link, wire.PARTIAL, segments, now)
+                self._seal_run(link, segments, now)
             elif start >= 0:
                 self._refuse(link, bytes(buffer[LENGTH:]), start, NOTHING, now)
             return
@@ -232,14 +249,14 @@ class Outgoing:
         limit = link.path.limit
         if (fragments := fragmented(packet, layout, limit)) is not None:
             self._seal(link, wire.WHOLE, fragments, now)
-        elif (message := icmp_too_big(packet, layout, max(limit - start, 576))) is not None:
+        elif (
+            message := icmp_too_big(packet, layout, max(limit - start, 576 if layout.version == 4 else ALWAYS))
+        ) is not None:
             self.writes.append((NOTHING, message))
 
     # -- to the links
 
-    def _seal(
-        self, link: OutLink, kind: int, packets: list[bytes] | tuple[bytes, ...], now: float, fragment: bool = False
-    ) -> None:
+    def _seal(self, link: OutLink, kind: int, packets: Sequence[Buffer], now: float, fragment: bool = False) -> None:
         if not self._ready(link, len(packets), now):
             return
         link.packets += len(packets)
@@ -261,6 +278,21 @@ class Outgoing:
             link.total += size
             if size < link.size:
                 self._close(link)
+
+    def _seal_run(self, link: OutLink, segments: list[bytes], now: float) -> None:
+        """Seal what `split` gave: many of one size."""
+        if not self._ready(link, len(segments), now):
+            return
+        link.packets += len(segments)
+        size = len(segments[0])
+        link.octets += size * (len(segments) - 1) + len(segments[-1])
+        link.path.used()
+        if link.waiting:
+            self._close(link)
+        sealed = link.sealer.seal(wire.PARTIAL, segments)
+        most = min(MOST_SEGMENTS, MOST_BYTES // len(sealed[0]))
+        for at in range(0, len(sealed), most):
+            self._sends.append(Send(link.number, sealed[at : at + most], len(sealed[0])))
 
     def _ready(self, link: OutLink, count: int, now: float) -> bool:
         try:
@@ -291,8 +323,12 @@ class Outgoing:
     def heard(self, number: int, epoch: int, now: float) -> None:
         """Take note of the epoch the peer was heard in; if it is news, it hears from us in the same."""
         link = self.links.get(number)
-        if link is not None:
-            link.heard = epoch
+        if link is None:
+            self._early[number] = epoch
+        else:
+            first, link.heard = link.heard is None, epoch
+            if first:
+                self._release(now)
             if epoch > link.sealer.epoch:
                 self._tell(link, control.nothing(), now)
 
@@ -336,9 +372,8 @@ class Outgoing:
     def _found(self, link: OutLink) -> None:
         self.events.append(Found(link.number, link.path.limit))
 
-    @property
     def deadline(self) -> float:
-        """When `tick` has something to do."""
+        """Say when `tick` has something to do."""
         return min((link.path.deadline for link in self.links.values()), default=float("inf"))
 
     def tick(self, now: float) -> None:
@@ -350,6 +385,20 @@ class Outgoing:
                     self._tell(link, control.probe(size), now, size)
                 if link.path.limit != before:
                     self._found(link)
+
+
+def _goes_as_it_is(buffer: Buffer, start: int) -> bool:
+    """Say whether nothing is to be done to a packet, as with nearly all small ones: a quick look.
+
+    TCP without SYN, or UDP, alone, its checksum partial and where the receiver will look for it.
+    """
+    if buffer[0] != NEEDS_CHECKSUM or buffer[1] or len(buffer) < start + 28 or not (at := simple(buffer, start)):
+        return False
+    checksum_start, offset = _CHECKSUM_FIELD.unpack_from(buffer, 6)
+    protocol = buffer[start + (9 if at == start + 20 else 6)]
+    if checksum_start != at - LENGTH or offset != CHECKSUM_AT[protocol]:
+        return False
+    return len(buffer) >= at + SHORTEST[protocol] and (protocol != TCP or not buffer[at + 13] & SYN)
 
 
 def _as_parsed(vnet: Vnet, layout: Layout) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from tincan.vpn.path.outgoing import Outgoing, Send
 from tincan.vpn.path.plane import Cipher, Mode
-from tincan.vpn.path.pump import LARGEST, SIZE, UDP_SEGMENT, Pump, begin, may_fragment, opened
+from tincan.vpn.path.pump import LARGEST, SIZE, SOON, UDP_SEGMENT, Pump, begin, may_fragment, opened
 from tincan.vpn.path.vnet import NOTHING
 from tincan.vpn.path.words import (
     AddLink,
@@ -56,16 +56,26 @@ class OutPump(Pump):
         self._ways: dict[int, Way] = {}
         self._buffer = bytearray(LARGEST)
         self._view = memoryview(self._buffer)
+        self._buffers = [self._buffer]
+        self._read_at = 0.0
+        self._deadline = 0.0
+        """When the core wants to be called; 0 after anything that may have changed that."""
         self.watch(tap, self._readable)
 
     def _readable(self) -> None:
-        """Read what the tap has, and send each full run at once."""
-        core, tap, view, buffers = self.core, self.tap, self._view, [self._buffer]
+        """Read what the tap has, and send each full run at once.
+
+        Mostly there is one packet, and a second call would be for nothing; where packets follow
+        each other, all are read.
+        """
+        core, tap, view, buffers = self.core, self.tap, self._view, self._buffers
         now = time.monotonic()
-        for _ in range(TURN):
+        many = now - self._read_at < SOON
+        for count in range(TURN if many else 1):
             try:
                 size = os.readv(tap, buffers)
             except BlockingIOError:
+                many = count > 1
                 break
             except OSError as exc:
                 if exc.errno != errno.EBADFD:  # the interface is down
@@ -74,12 +84,14 @@ class OutPump(Pump):
             core.take(view[:size], now)
             if core.full:
                 self._send(now)
+        self._read_at = now if many or count == 0 else 0.0
 
     def turn(self, now: float) -> float:
         """Send what is there."""
         core = self.core
-        if now >= core.deadline:
+        if now >= self._deadline:
             core.tick(now)
+            self._deadline = core.deadline()
         self._send(now, last=True)
         for write in core.writes:
             self.write(write)
@@ -92,7 +104,7 @@ class OutPump(Pump):
             if isinstance(event, Found):
                 self.tell_partner(event)
         core.events.clear()
-        return core.deadline
+        return self._deadline
 
     def _send(self, now: float, last: bool = False) -> None:
         for send in self.core.sends(last):
@@ -105,6 +117,7 @@ class OutPump(Pump):
             try:
                 self._transmit(way.socket, way, send)
             except OSError as exc:
+                self._deadline = 0.0
                 if exc.errno == errno.EMSGSIZE:
                     self.core.refused(send, now)
                 elif send.link in self.core.links:
@@ -128,6 +141,7 @@ class OutPump(Pump):
     def obey(self, order: Order, sockets: list[int]) -> dict[int, dict[str, int | float | None]]:
         """Carry out an order."""
         core, now = self.core, time.monotonic()
+        self._deadline = 0.0
         match order:
             case AddLink():
                 self._way(order.link, order.remote, sockets)
@@ -173,6 +187,7 @@ class OutPump(Pump):
     def told(self, word: ToIn | ToOut) -> None:
         """Take a word of the in pump."""
         core, now = self.core, time.monotonic()
+        self._deadline = 0.0
         match word:
             case Heard():
                 core.heard(word.link, word.epoch, now)

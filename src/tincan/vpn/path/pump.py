@@ -36,6 +36,9 @@ BUFFER = 8 << 20
 PRIORITY = -10
 """Packets wait for the pumps, so pumps do not wait."""
 
+SOON = 100e-6
+"""Seconds between two readings of a descriptor that show that there is more than one packet at a time."""
+
 SIZE = struct.Struct("@H")
 CONTROL_SIZE = struct.Struct("@i")
 
@@ -105,8 +108,10 @@ class Pump:
 
     def write(self, write: Write) -> None:
         """Write one packet to the tap; the kernel may refuse it."""
-        with contextlib.suppress(OSError):
+        try:  # noqa: SIM105  this is done for each packet, and contextlib.suppress takes its time
             os.writev(self.tap, write)
+        except OSError:
+            pass
 
     def _tell(self, where: socket.socket, word: ToDriver | ToIn | ToOut, wait: bool = False) -> None:
         with contextlib.suppress(OSError):

@@ -54,26 +54,34 @@ def _split_tcp(packet: Buffer, layout: Layout, head: int, size: int) -> list[byt
     acknowledged, flags = bytes(packet[at + 8 : at + 13]), packet[at + 13]
     window, rest = bytes(packet[at + 14 : at + 16]), bytes(packet[at + 18 : head])
     counts = layout.version == 4 and not packet[layout.start + 6] & 0x40
-    segments: list[bytes] = []
-    before = behind = b""
     last = max(head, end - 1 - (end - head - 1) % size) if end > head else head
-    position = head
-    while True:
-        final = position >= last
-        count = len(segments)
-        if final or count < 2 or counts:
-            length = min(size, end - position) + head - at
-            present = flags & ~(0 if count == 0 else CWR) & ~(0 if final else FIN | PSH)
-            before = _network(packet, layout, length, count) + ports
-            partial = pseudo(packet, layout, length).to_bytes(2, "big")
-            behind = b"".join((acknowledged, bytes((present,)), window, partial, rest))
-        sent = (sequence + position - head) & 0xFFFFFFFF
-        segments.append(b"".join((before, sent.to_bytes(4, "big"), behind, packet[position : position + size])))
-        position += size
-        if final:
-            break
-    # Behind the packet there may be an Ethernet frame's padding, which is in no segment.
-    segments[-1] = segments[-1][: len(segments[-1]) - max(0, min(position, len(packet)) - end)]
+
+    def around(count: int, length: int, present: int) -> tuple[bytes, bytes]:
+        """Give what comes before and behind the sequence number."""
+        before = _network(packet, layout, length + head - at, count) + ports
+        partial = pseudo(packet, layout, length + head - at).to_bytes(2, "big")
+        return before, b"".join((acknowledged, bytes((present,)), window, partial, rest))
+
+    def segment(count: int, position: int, until: int, present: int) -> bytes:
+        before, behind = around(count, until - position, present)
+        sent = (sequence + position - head & 0xFFFFFFFF).to_bytes(4, "big")
+        return b"".join((before, sent, behind, packet[position:until]))
+
+    if last == head:
+        return [segment(0, head, end, flags)]
+    segments = [segment(0, head, head + size, flags & ~(FIN | PSH))]
+    middle = flags & ~(FIN | PSH | CWR)
+    if counts:
+        for count, position in enumerate(range(head + size, last, size), 1):
+            segments.append(segment(count, position, position + size, middle))
+    elif last > head + size:
+        before, behind = around(1, size, middle)
+        offset = sequence - head
+        segments += [
+            b"".join((before, (offset + p & 0xFFFFFFFF).to_bytes(4, "big"), behind, packet[p : p + size]))
+            for p in range(head + size, last, size)
+        ]
+    segments.append(segment(len(segments), last, end, flags & ~CWR))
     return segments
 
 

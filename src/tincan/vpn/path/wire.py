@@ -140,14 +140,13 @@ class Sealer:
 
     def seal(self, kind: int, packets: Iterable[Buffer]) -> list[bytes]:
         """Seal packets, each into a datagram of its own. `prepare` was called for them."""
-        sealed = []
-        counter, epoch = self._counter, self.epoch & 0xFF
+        first, epoch = self._counter, self.epoch & 0xFF
         iv, encrypt, pack = self._key.iv, self._key.aead.encrypt, HEADER.pack
-        for packet in packets:
-            header = pack(kind, epoch, counter)
-            sealed.append(header + encrypt((iv ^ counter).to_bytes(12, "big"), packet, header))
-            counter += 1
-        self._counter = counter
+        sealed = [
+            (header := pack(kind, epoch, counter)) + encrypt((iv ^ counter).to_bytes(12, "big"), packet, header)
+            for counter, packet in enumerate(packets, first)
+        ]
+        self._counter = first + len(sealed)
         return sealed
 
 
@@ -180,6 +179,20 @@ class Window:
         self._ring[at] = word | bit
         return not word & bit
 
+    def follows(self, counter: int) -> bool:
+        """Say whether a counter is higher than all before."""
+        return counter > self._top
+
+    def accept_run(self, first: int, count: int) -> None:
+        """Take note of consecutive counters, the first of which follows all before."""
+        self.accept(first)
+        last = first + count - 1
+        for block in range(first >> 6, (last >> 6) + 1):
+            low, high = max(first, block << 6) & 63, min(last, block << 6 | 63) & 63
+            mask = (1 << high + 1) - (1 << low)
+            self._ring[block % self.WORDS] = mask | (self._ring[block % self.WORDS] if block == first >> 6 else 0)
+        self._top = last
+
 
 class Opener:
     """The receiving half of a link's keys."""
@@ -205,6 +218,54 @@ class Opener:
     def spent(self) -> bool:
         """Whether so much was forged that the keys must not be used any longer."""
         return self.invalid >= self._forgeries
+
+    def open_all(self, data: Buffer, size: int, now: float) -> list[tuple[int, bytes]]:
+        """Give kinds and packets of what came at once: datagrams of `size` bytes, the last may be shorter.
+
+        Does what `open` does, but for all that are of the present epoch and in order at once.
+        """
+        opened: list[tuple[int, bytes]] = []
+        present, key, end = self.epoch & 0xFF, self._key, len(data)
+        iv, decrypt, unpack = key.iv, key.aead.decrypt, HEADER.unpack
+        run = count = 0
+        following = -1
+        for at in range(0, end, size):
+            header = data[at : at + HEADER_LENGTH]
+            if end - at < SHORTEST:
+                self.invalid += 1
+                break
+            kind, epoch, counter = unpack(header)
+            if counter != following or epoch != present:
+                if count:
+                    self._window.accept_run(run, count)
+                    count = 0
+                if epoch != present or not self._window.follows(counter):
+                    packet = self.open(data[at : at + size], now)
+                    following = -1
+                    if packet is not None:
+                        opened.append((kind, packet))
+                    if self._key is not key:
+                        key, present = self._key, self.epoch & 0xFF
+                        iv, decrypt = key.iv, key.aead.decrypt
+                    continue
+                run = counter
+            try:
+                packet = decrypt((iv ^ counter).to_bytes(12, "big"), data[at + HEADER_LENGTH : at + size], header)
+            except InvalidTag:
+                self.invalid += 1
+                if count:
+                    self._window.accept_run(run, count)
+                    count = 0
+                following = -1
+                continue
+            count += 1
+            following = counter + 1
+            opened.append((kind, packet))
+        if count:
+            self._window.accept_run(run, count)
+        if opened:
+            self.heard = True
+        return opened
 
     def open(self, datagram: Buffer, now: float) -> bytes | None:
         """Give the packet of a datagram, or None when it is not authentic or came before."""

@@ -12,6 +12,7 @@ from tincan.vpn.path.coalesce import MOST_DATAGRAMS, Coalescer
 from tincan.vpn.path.headers import parse
 from tincan.vpn.path.split import split
 from tincan.vpn.path.vnet import GSO_ECN, GSO_TCP4, GSO_TCP6, GSO_UDP, LENGTH, NEEDS_CHECKSUM, unpack
+from tincan.vpn.path.wire import PARTIAL, WHOLE
 from unit.vpn.path import packets as p
 from unit.vpn.path.packets import fuzz
 
@@ -28,9 +29,13 @@ def cut(buffer: bytes, limit: int = LIMIT, start: int = 0) -> list[bytes]:
 def joined(segments: list[bytes], partial: bool = True, start: int = 0, datagrams: bool = True) -> list[bytes]:
     """Let a coalescer have its way; gives what is written, vnet header and packet in one."""
     coalescer = Coalescer(datagrams)
-    for segment in segments:
-        if not coalescer.same(segment, partial):
-            coalescer.add(segment, parse(segment, start), partial)
+    kinds = [(PARTIAL if partial else WHOLE, segment) for segment in segments]
+    at = 0
+    while at < len(kinds):
+        at += coalescer.same(kinds, at)
+        if at < len(kinds):
+            coalescer.add(segments[at], parse(segments[at], start), partial)
+            at += 1
     return [b"".join(write) for write in coalescer.flush()]
 
 

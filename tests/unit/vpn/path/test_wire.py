@@ -186,3 +186,39 @@ def test_keys_are_not_shown() -> None:
     from tincan.vpn.path.plane import LinkKeys
 
     assert "7" not in repr(LinkKeys(b"7" * 32, b"7" * 32))
+
+
+@fuzz
+@given(st.lists(st.tuples(st.integers(0, 9000), st.integers(1, 300)), max_size=30))
+def test_runs_of_counters_are_as_one_by_one(runs: list[tuple[int, int]]) -> None:
+    quick, plainly = Window(), Window()
+    for gap, count in runs:
+        first = quick._top + 1 + gap
+        assert quick.follows(first)
+        quick.accept_run(first, count)
+        assert all(plainly.accept(counter) for counter in range(first, first + count))
+        assert quick._ring == plainly._ring
+        assert not quick.follows(first + count - 1)
+
+
+@fuzz
+@given(st.data())
+def test_many_at_once_are_as_one_by_one(data: st.DataObject) -> None:
+    """In any order, twice, broken, of several epochs: `open_all` gives what `open` would."""
+    sealer, quick = pair()
+    plainly = Opener(SECRET, Cipher.AES_128_GCM)
+    datagrams: list[bytes] = []
+    for epoch in range(3):
+        datagrams += sealer.seal(wire.PARTIAL, [bytes([n]) * 5 for n in range(data.draw(st.integers(1, 8)))])
+        sealer.prepare(1, 1e6 * (epoch + 1), epoch)
+    chosen = data.draw(st.lists(st.sampled_from(datagrams), max_size=20)) + datagrams
+    if data.draw(st.booleans()):
+        chosen.sort(key=lambda datagram: datagram[2:10])
+    for at in data.draw(st.lists(st.integers(0, len(chosen) - 1), max_size=3)):
+        chosen[at] = chosen[at][:-1] + b"?"
+    chosen[-1] = chosen[-1][: data.draw(st.integers(0, len(chosen[-1])))]
+    expected = [(d[0], packet) for d in chosen if (packet := plainly.open(d, 0.0)) is not None]
+    size = len(datagrams[0])
+    blob = b"".join(chosen)
+    assert quick.open_all(memoryview(blob), size, 0.0) == expected
+    assert (quick.epoch, quick.replayed) == (plainly.epoch, plainly.replayed)
