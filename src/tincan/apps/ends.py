@@ -178,7 +178,7 @@ class _Immediate:
 class _Threaded:
     """Anything else, by a daemon thread that does one thing at a time.
 
-    The thread has a descriptor of its own: it may be late, and the number that was given may be another file's by then.
+    The thread has a descriptor of its own: it may be late, and the number that was given be another file's by then.
     """
 
     def __init__(self, fd: int) -> None:
