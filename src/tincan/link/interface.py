@@ -105,6 +105,12 @@ class Stream(Protocol):
         that everything the peer wrote has come.
         """
 
+    async def read_into(self, buffer: memoryview) -> int:
+        """Read as `read` does, but to the front of ``buffer``, and return how much.
+
+        Saves a copy where the buffer is large, half a MiB or more.
+        """
+
     async def write(self, data: bytes | bytearray | memoryview) -> None:
         """Send all of ``data``, waiting while too much is unsent; ``data`` may be changed once this returns.
 

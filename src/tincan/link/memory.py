@@ -252,6 +252,12 @@ class MemoryStream:
         self._ring()
         return data
 
+    async def read_into(self, buffer: memoryview) -> int:
+        """See `Stream.read_into`."""
+        data = await self.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
     async def write(self, data: bytes | bytearray | memoryview) -> None:
         """See `Stream.write`."""
         peer = self._peer_end()
