@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Protocol, Self
 
+from tincan.apps.call.events import CallEvent
 from tincan.apps.chat import ChatEvent, ChatSession, Closed, PeerHello
 from tincan.apps.desk_events import CAPABILITY, DeskEvent
 from tincan.apps.strings import Servers, punching_for
@@ -28,6 +29,7 @@ from tincan.meet.phrase import Phrase
 from tincan.tasks import settle
 
 if TYPE_CHECKING:
+    from tincan.apps.call.interface import Calls
     from tincan.apps.desk import FileDesk
 
 MAX_NEWS: Final = 256
@@ -52,7 +54,7 @@ class Reconnected:
     path: str
 
 
-ConversationEvent = LinkEvent | ChatEvent | Reconnecting | Reconnected | DeskEvent
+ConversationEvent = LinkEvent | ChatEvent | Reconnecting | Reconnected | DeskEvent | CallEvent
 
 
 class Conversation(Protocol):
@@ -92,6 +94,10 @@ class Conversation(Protocol):
     @property
     def files(self) -> FileDesk | None:
         """Sends and receives files, once connected to a peer that takes any; None otherwise."""
+
+    @property
+    def calls(self) -> Calls | None:
+        """Calls the peer and answers it, once connected; None in a conversation that carries no voice."""
 
     async def goodbye(self, deadline: float) -> None:
         """Leave in good order, by ``deadline`` in the running loop's time. Keep reading `events` meanwhile."""
@@ -186,6 +192,11 @@ class LinkConversation:
     def files(self) -> FileDesk | None:
         """See `Conversation.files`."""
         return self._desk
+
+    @property
+    def calls(self) -> Calls | None:
+        """See `Conversation.calls`."""
+        return None
 
     @property
     def status(self) -> LinkStatus | None:

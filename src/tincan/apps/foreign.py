@@ -123,6 +123,10 @@ class ForeignConversation:
     def files(self) -> None:
         """See `Conversation.files`: no dialect has any."""
 
+    @property
+    def calls(self) -> None:
+        """See `Conversation.calls`."""
+
     async def goodbye(self, deadline: float) -> None:
         """See `Conversation.goodbye`."""
         self._left = True

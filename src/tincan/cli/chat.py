@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from tincan.apps.call.events import CallEvent
 from tincan.apps.chat import ChatEvent, Closed
 from tincan.apps.conversation import Conversation, Reconnected, Reconnecting, StringConversation
 from tincan.apps.desk_events import DeskEvent, FilesOffered
@@ -132,6 +133,8 @@ async def _talk(mode: Mode, text: str | None, options: MeetingOptions, output: O
                     output.chat(event)
                 elif isinstance(event, DeskEvent):
                     _show_files(event, conversation, output)
+                elif isinstance(event, CallEvent):
+                    pass
                 elif not isinstance(event, Reconnecting | Reconnected):
                     tell(event)
                     if isinstance(event, Connected):
