@@ -113,6 +113,7 @@ PURE = [
     "audio.pcm",
     "audio.periods",
     "audio.playout",
+    "audio.probe",
     "audio.rate",
     "audio.reception",
     "audio.red",

@@ -62,12 +62,17 @@ def tap(phrase: str | None, options: MeetingOptions) -> int:
 
 @click.command(epilog=PHRASE_HELP)
 @click.argument("phrase", required=False)
+@click.option("--test", is_flag=True, help="Try the sound of this machine, without a peer.")
 @meeting_options
-def talk(phrase: str | None, options: MeetingOptions) -> int:
+def talk(phrase: str | None, test: bool, options: MeetingOptions) -> int:
     """Talk with the classic tin-can (--classic, --static-link); in text, calls come with a later version.
 
     Whoever comes first creates the string, the other one joins.
     """
+    if test:
+        from tincan.cli.soundcheck import sound_check
+
+        return sound_check(as_json=options.json)
     if not (options.foreign.classic or options.foreign.static_link):
         raise UsageError("Calls come with a later version; for text use attach-string and tap, or talk --classic.")
     return _chat("talk", phrase, options)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Any
 
 from tincan.apps.soundcheck import CheckEvent, Level, Report, Stage, StageBegan, Trouble, check
 from tincan.audio import echo
 from tincan.audio.devices import Playing, Sound, describe
 from tincan.audio.levels import SILENT
+from tincan.audio.system import SystemSound
 from tincan.cli.runner import run_async
+from tincan.errors import TinCanError
 
 QUIET = -45.0
 """dBov; a voice at a well set microphone is louder."""
@@ -27,14 +28,16 @@ _SAYING = {
 
 def sound_check(sound: Sound | None = None, *, as_json: bool = False) -> int:
     """Check the sound of this machine and print what comes out; raises `DeviceMissing` where there is none."""
-    if sound is None:
-        from tincan.audio.system import SystemSound
-    printer: Any = _Json() if as_json else _People()
+    printer = _Json() if as_json else _People()
 
     async def run() -> Report:
         return await check(sound or SystemSound(), printer.tell)
 
-    printer.report(run_async(run()))
+    try:
+        printer.report(run_async(run()))
+    except TinCanError as exc:
+        printer.error(exc)
+        raise
     return 0
 
 
@@ -60,6 +63,9 @@ class _People:
         self._say("")
         for line in words(report):
             self._say(line)
+
+    def error(self, exc: TinCanError) -> None:
+        """The sentence is said on stderr, as of any command."""
 
     def _say(self, text: str) -> None:
         print(f"\r{' ' * (BAR + 12)}\r{text}" if self._moving else text, flush=True)
@@ -92,6 +98,9 @@ class _Json:
             echo=report.canceller.value if report.canceller else None,
         )
 
+    def error(self, exc: TinCanError) -> None:
+        self._print("error", code=exc.exit_code, text=str(exc))
+
     def _print(self, event: str, **fields: object) -> None:
         print(json.dumps({"event": event, **fields}), flush=True)
 
@@ -115,12 +124,15 @@ def words(report: Report) -> list[str]:
     else:
         found.append("Without a microphone you can listen, and not talk.")
     worst = f"asked for sound every {report.period:.1f} ms, at the longest after {report.longest_gap:.0f} ms"
-    found.append(f"The device {worst}{'.' if report.longest_gap < 100 else ': this machine is busy, sound may stutter.'}")
+    found.append(
+        f"The device {worst}{'.' if report.longest_gap < 100 else ': this machine is busy, sound may stutter.'}"
+    )
     return found
 
 
 def _levels(report: Report) -> str:
-    measured = f"loudest {report.loudest:.0f} dB, the room {report.quietest:.0f} dB"
+    room = "silent" if report.quietest <= SILENT else f"{report.quietest:.0f} dB"
+    measured = f"loudest {report.loudest:.0f} dB, the room {room}"
     if report.loudest <= SILENT:
         return "Level: the microphone gives nothing at all; is it muted, or switched off?"
     if report.cut_off:
