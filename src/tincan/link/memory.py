@@ -172,7 +172,7 @@ class MemoryLink:
 
     def media(self, hear: Callable[[bytes], None]) -> MemoryMedia:
         """See `Link.media`. What happens to packets on their way is up to ``weather``."""
-        self._media = MemoryMedia(hear, self._heard_there, self.weather)
+        self._media = MemoryMedia(hear, self._media_there, self.weather)
         return self._media
 
     async def wait_closed(self) -> CloseReason:
@@ -192,9 +192,8 @@ class MemoryLink:
         """
         self._end_both(seen)
 
-    def _heard_there(self, packet: bytes) -> None:
-        if self._reason is None and self._peer is not None and self._peer._media is not None:
-            self._peer._media.arrive(packet)
+    def _media_there(self) -> MemoryMedia | None:
+        return self._peer._media if self._reason is None and self._peer is not None else None
 
     def _make_channel(self, label: str) -> tuple[MemoryChannel, MemoryChannel]:
         if self._peer is None:

@@ -26,19 +26,22 @@ class Weather:
 class MemoryMedia:
     """One end; see `tincan.link.interface.Media`."""
 
-    def __init__(self, hear: Callable[[bytes], None], deliver: Callable[[bytes], None], weather: Weather) -> None:
+    def __init__(
+        self, hear: Callable[[bytes], None], there: Callable[[], MemoryMedia | None], weather: Weather
+    ) -> None:
         self._hear: Callable[[bytes], None] | None = hear
-        self._deliver = deliver
+        self._there = there
         self._weather = weather
 
     def send(self, packet: bytes) -> None:
         """See `Media.send`."""
         weather = self._weather
         altered = packet if weather.alter is None else weather.alter(packet)
-        if self._hear is None or altered is None or weather.rng.random() < weather.loss:
+        there = self._there()
+        if self._hear is None or there is None or altered is None or weather.rng.random() < weather.loss:
             return
         delay = weather.delay + weather.jitter * weather.rng.random()
-        asyncio.get_running_loop().call_later(delay, self._deliver, altered)
+        asyncio.get_running_loop().call_later(delay, there.arrive, altered)
 
     def arrive(self, packet: bytes) -> None:
         """Take a packet of the other end."""
