@@ -378,11 +378,18 @@ def _here() -> Path:
 class StringConversation(LinkConversation):
     """The `Conversation` of two cans that share a phrase. ``side`` None: whoever comes first waits.
 
-    ``talks``: see `LinkConversation`.
+    ``calls``, ``talks``: see `LinkConversation`; by default it has calls.
     """
 
     def __init__(
-        self, side: Side | None, phrase: Phrase | None, settings: Settings, *, name: str, talks: bool = False
+        self,
+        side: Side | None,
+        phrase: Phrase | None,
+        settings: Settings,
+        *,
+        name: str,
+        calls: MakeCalls | None = None,
+        talks: bool = False,
     ) -> None:
         from tincan.apps.call.desk import CallDesk
 
@@ -391,6 +398,6 @@ class StringConversation(LinkConversation):
             name=name,
             side=side,
             settings=settings,
-            calls=CallDesk,
+            calls=calls or CallDesk,
             talks=talks,
         )

@@ -13,7 +13,7 @@ import importlib.util
 import logging
 import random
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from tincan.apps.call.events import (
@@ -73,9 +73,13 @@ class CallDesk:
         link: Link,
         post: Callable[[bytes], None],
         *,
+        switches: Mapping[Switch, bool] | None = None,
+        microphone: str | None = None,
+        speaker: str | None = None,
         make_sound: MakeSound | None = None,
         rng: random.Random | None = None,
     ) -> None:
+        """``switches`` stand like this to begin with; these devices are used if they are there."""
         self.takes = False
         """Whether the peer takes calls; to be set once it has said so."""
         self._link = link
@@ -83,7 +87,8 @@ class CallDesk:
         self._core = CallProtocol(rng or random.SystemRandom())
         self._make_sound = make_sound or (system_sound if installed() else None)
         self._sound: Sound | None = None
-        self._switches: dict[Switch, bool] = {}
+        self._switches = dict(switches or {})
+        self._chosen = (microphone, speaker)
         self._news: deque[CallEvent] = deque()
         self._bell = asyncio.Event()
         self._changed = asyncio.Event()
@@ -211,7 +216,10 @@ class CallDesk:
         if self._make_sound is None:
             raise DeviceMissing(NO_VOICE)
         if self._sound is None:
+            from tincan.audio.devices import Choice
+
             self._sound = self._make_sound()
+            self._sound.choose(Choice(*self._chosen))
         return self._sound
 
     def _tell_condition(self) -> None:
