@@ -274,7 +274,7 @@ class Controller:
             if calls is None:
                 raise UsageError("This conversation carries no voice.")
             wish(calls)
-        except UsageError as exc:
+        except TinCanError as exc:
             self.note(str(exc))
 
     def _with_files(self, wish: Callable[[FileDesk], None]) -> None:

@@ -35,7 +35,11 @@ class Calls(Protocol):
         """How the call goes at the moment; None while there is none."""
 
     def call(self) -> None:
-        """Call the peer, or accept its call; `UsageError` when there is a call already, or it cannot be called."""
+        """Call the peer, or accept its call.
+
+        Raises `UsageError` when there is a call already or the peer takes
+        none, `DeviceMissing` where voice is not installed.
+        """
 
     def answer(self, accepted: bool) -> None:
         """Accept or decline the peer's call; `UsageError` when it does not call."""
@@ -44,7 +48,7 @@ class Calls(Protocol):
         """End the call, take ours back, or decline the peer's; `UsageError` when there is none."""
 
     def switch(self, what: Switch, on: bool) -> None:
-        """Turn something on or off; `UsageError` with the reason when that cannot be done here."""
+        """Turn something on or off; raises `TinCanError` with the reason when that cannot be done here."""
 
     async def devices(self) -> Devices:
         """Return the microphones and speakers there are; `DeviceMissing` where there is no sound at all."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from tincan.apps.conversation import Conversation, LinkConversation
@@ -29,7 +29,7 @@ from tincan.errors import NobodyCame, NoPath, ProtocolError, UsageError
 from tincan.link.description import Description
 from tincan.link.dial import Connected, Tell
 from tincan.link.foreign import ForeignDial, foreign_link
-from tincan.link.interface import CONTROL_LABEL, Channel, CloseReason, Link, LinkStatus
+from tincan.link.interface import CONTROL_LABEL, Channel, CloseReason, Link, LinkStatus, Media
 from tincan.link.sdp import SessionDescription
 from tincan.meet.events import PeerFound
 from tincan.meet.phrase import Phrase
@@ -272,6 +272,10 @@ class ControlledLink:
     async def accept_channel(self) -> Channel:
         """See `Link.accept_channel`."""
         return await self._link.accept_channel()
+
+    def media(self, hear: Callable[[bytes], None]) -> Media:
+        """See `Link.media`."""
+        return self._link.media(hear)
 
     async def wait_closed(self) -> CloseReason:
         """See `Link.wait_closed`."""
