@@ -48,6 +48,9 @@ FAREWELL: Final = 0.25
 
 COMPLEXITY: Final = 9
 
+WIDEBAND_BELOW: Final = 40_000
+"""Bits a second up to which what lies above 8 kHz is left out: words sound better for it."""
+
 _UNEXPECTED: Final = "Something about the sound went wrong; with --log-file the log says what."
 
 
@@ -65,7 +68,12 @@ class OpusEncoder:
         """See `Encoder.adjust`. A copy of the frame says more than in-band FEC, so it is one or the other."""
         expected = rate.expected_loss / 100
         self._opus.settings = opus.Settings(
-            rate.bitrate, not rate.redundant, 0.0 if rate.redundant else expected, dtx=True, complexity=COMPLEXITY
+            rate.bitrate,
+            not rate.redundant,
+            0.0 if rate.redundant else expected,
+            dtx=True,
+            complexity=COMPLEXITY,
+            wideband=rate.bitrate <= WIDEBAND_BELOW,
         )
 
 
