@@ -4,7 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test check unit lab bench-connect bench-start bench-pipe bench-send packages clean
+.PHONY: help demo test check unit lab bench-connect bench-start bench-pipe bench-send bench-talk packages clean
 
 help:
 	@echo "make demo           two cans on this machine find each other and talk"
@@ -12,6 +12,7 @@ help:
 	@echo "make bench-connect  how long connecting takes, against pypeer, through two NATs"
 	@echo "make bench-pipe     how fast pipes are, against openssl and socat, between two network namespaces"
 	@echo "make bench-send     how fast files are, against magic-wormhole, on one LAN"
+	@echo "make bench-talk     how calls sound and how late they are, against plain aiortc, in one sound room"
 	@echo "make check          formatting and types only;  make unit  the quick tests only"
 
 demo: .venv/run
@@ -39,6 +40,9 @@ bench-pipe: .venv/bench packages
 
 bench-send: .venv/bench packages
 	$(BIN)/python -m bench.send
+
+bench-talk: .venv/bench packages
+	$(BIN)/python -m bench.talk
 
 # Versions are held by constraints.txt; the environment is made again when they change.
 .venv/run: pyproject.toml constraints.txt

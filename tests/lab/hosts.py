@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 from lab import wire
 from lab.namespaces import LabError, Namespace
 from lab.nat import INSIDE, OUTSIDE, Cable, NatRules, black_hole_rules, switch_rules
+from lab.priority import keep_time
 from lab.processes import Process
 
 if TYPE_CHECKING:
@@ -131,6 +132,7 @@ class Network:
             fds = (near.fileno(), far.fileno())
             argv = [sys.executable, "-I", "-S", wire.__file__, str(fds[0]), str(fds[1]), str(delay)]
             process = Process(middle, argv, pass_fds=fds)
+            keep_time(process.pid)
             self.lab.processes.append(process)
             return process
 

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab.cans import SECRET, Can
-from lab.netlab import Host, Lab
+from lab.netlab import Host, Lab, Process
+from lab.priority import keep_time
 from lab.soundroom import RATE, SoundRoom, Take
 from lab.voice.quality import Wave, wave
 
@@ -38,19 +39,28 @@ class Network:
         return cls(lan.host("ada"), lan.host("bob", delay=WIRE))
 
 
-class Caller:
-    """One can that talks."""
+class End:
+    """One program that has a microphone and a speaker of the room. ``letter``: whose."""
 
-    def __init__(self, host: Host, room: SoundRoom, letter: str, *options: str) -> None:
+    def __init__(self, letter: str, process: Process) -> None:
         self.letter = letter
         self.microphone, self.speaker = f"microphone_{letter}", f"speaker_{letter}"
-        devices = ["--microphone", f"microphone-{letter}", "--speaker", f"speaker-{letter}"]
-        self.can = Can(host, "talk", SECRET, *devices, *options, env=dict(room.environment))
+        self._pid = process.pid
 
     def cpu_seconds(self) -> float:
         """Return what the process has computed until now."""
-        fields = Path(f"/proc/{self.can.process.pid}/stat").read_text().rpartition(") ")[2].split()
+        fields = Path(f"/proc/{self._pid}/stat").read_text().rpartition(") ")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+class Caller(End):
+    """One can that talks."""
+
+    def __init__(self, host: Host, room: SoundRoom, letter: str, *options: str) -> None:
+        devices = ["--microphone", f"microphone-{letter}", "--speaker", f"speaker-{letter}"]
+        self.can = Can(host, "talk", SECRET, *devices, *options, env=dict(room.environment))
+        keep_time(self.can.process.pid)
+        super().__init__(letter, self.can.process)
 
     def status(self, timeout: float = 10) -> dict[str, object]:
         """Return the next status of the call."""

@@ -7,9 +7,9 @@ package of this name is installed; it is built from C, so the tests do without.
 from __future__ import annotations
 
 import importlib
+import itertools
 import statistics
 from array import array
-from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +40,12 @@ def level(sound: Wave) -> float:
     """Return how loud something is on average, in dB below the loudest; -127 is nothing at all."""
     power = float(np.mean(sound**2)) if len(sound) else 0.0
     return max(-127.0, 10 * float(np.log10(power))) if power > 0 else -127.0
+
+
+def voice_begins(sound: Wave) -> float:
+    """Return the second at which something is first heard."""
+    loud = np.flatnonzero(np.abs(sound) > 0.02)
+    return int(loud[0]) / RATE if len(loud) else 0.0
 
 
 def lag(said: Wave, heard: Wave) -> float:
@@ -103,7 +109,7 @@ def _bands(sound: Wave) -> Wave:
     frames = sound[: len(sound) // _FRAME * _FRAME].reshape(-1, _FRAME) * np.hanning(_FRAME)
     power = np.abs(np.fft.rfft(frames, axis=1)) ** 2
     hertz = np.fft.rfftfreq(_FRAME, 1 / RATE)
-    edges = list(zip(BANDS, BANDS[1:], strict=False))
+    edges = list(itertools.pairwise(BANDS))
     rows = [power[:, (hertz >= low) & (hertz < high)].sum(axis=1) for low, high in edges]
     return np.log(np.array(rows) + 1e-4)
 
@@ -139,8 +145,3 @@ def _at_16_khz(sound: Wave) -> Wave:
     low_pass = np.sinc(2 * 7600 / RATE * n) * np.hamming(taps)
     filtered = np.convolve(sound, low_pass / low_pass.sum(), "same")
     return np.ascontiguousarray(filtered[::3])
-
-
-def pieces(sound: Wave, begins: Sequence[float], seconds: float, after: float = 0.0) -> list[Wave]:
-    """Cut pieces out that begin at these seconds; ``after``: so much longer."""
-    return [sound[int(b * RATE) : int((b + seconds + after) * RATE)] for b in begins]
