@@ -122,6 +122,7 @@ PURE = [
     "audio.playout",
     "audio.rate",
     "audio.reception",
+    "audio.reference",
     "audio.red",
     "audio.rtcp",
     "audio.rtp",
