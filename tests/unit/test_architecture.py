@@ -123,6 +123,7 @@ PURE = [
     "audio.probe",
     "audio.rate",
     "audio.reception",
+    "audio.reference",
     "audio.red",
     "audio.rtcp",
     "audio.rtp",

@@ -24,7 +24,7 @@ from tincan.apps.call.protocol import Talk
 from tincan.apps.call.voice import Voice, mouth_to_ear_ms
 from tincan.apps.text import visible_name
 from tincan.audio import chimes, echo, opus
-from tincan.audio.devices import Device, Playing, Setup, Silent, Sound, SoundNews, describe
+from tincan.audio.devices import Device, Ends, Playing, Setup, Silent, Sound, SoundNews, describe
 from tincan.audio.pcm import RATE, TICK, Pcm, silence
 from tincan.audio.rate import Rate
 from tincan.audio.system import aside
@@ -212,30 +212,38 @@ class CallSession:
     def _make_voice(self) -> Voice:
         return Voice(self._talk, OpusEncoder(), opus.Decoder(), random.SystemRandom(), self._loop.time())
 
-    def _exchange(self, heard: Pcm) -> Pcm:
-        """Be the devices' `Exchange`, in whatever thread."""
+    def _hear_device(self, heard: Pcm) -> None:
+        """Be the `hear` of the devices' `Ends`."""
         self._exchanged = self._loop.time()
-        return self._turn(heard)
+        self._speak(heard)
 
-    def _turn(self, heard: Pcm) -> Pcm:
+    def _speak(self, heard: Pcm) -> None:
+        voice = self._voice
+        if voice is None:
+            return
+        with self._lock:
+            voice.hear(heard, self._loop.time())
+            packets = voice.data_to_send()
+        if not packets:
+            return
+        if threading.get_ident() == self._thread:
+            self._send(packets)
+        else:
+            with contextlib.suppress(RuntimeError):  # the loop has ended
+                self._loop.call_soon_threadsafe(self._send, packets)
+
+    def _play(self) -> Pcm:
+        """Be the `play` of the devices' `Ends`."""
         voice = self._voice
         if voice is None:
             return silence(TICK)
         with self._lock:
-            played = voice.turn(heard, self._loop.time())
-            packets = voice.data_to_send()
-        if packets:
-            if threading.get_ident() == self._thread:
-                self._send(packets)
-            else:
-                with contextlib.suppress(RuntimeError):  # the loop has ended
-                    self._loop.call_soon_threadsafe(self._send, packets)
-        return played
+            return voice.play(self._loop.time())
 
     async def _flow(self) -> None:
         while True:
             try:
-                await self._sound.run(self._exchange, self._hear_news)
+                await self._sound.run(Ends(self._hear_device, self._play), self._hear_news)
             except TinCanError as exc:
                 self._say_trouble(str(exc))
             except Exception:
@@ -252,7 +260,8 @@ class CallSession:
             flows = now - self._exchanged < IDLE_AFTER
             due = now + IDLE_AFTER if flows else max(due, now - IDLE_AFTER)
             while due <= now:
-                self._turn(silence(TICK))
+                self._speak(silence(TICK))
+                self._play()
                 due += TICK / RATE
             await asyncio.sleep(due - now)
 

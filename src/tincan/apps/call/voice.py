@@ -1,9 +1,9 @@
 """One call's sound, without any input or output: microphone to packets, packets to loudspeaker.
 
-How to drive a `Voice`: call `turn` for each 10 ms that the devices exchange,
-and send what `data_to_send` then returns. `arrived` may be called meanwhile in
-another thread, for each packet of the peer; everything else belongs to the
-thread (or the lock) of `turn`. All times are of one steady clock.
+How to drive a `Voice`: call `hear` for each 10 ms of the microphone and `play`
+for each of the loudspeaker, one at a time, and send what `data_to_send` then
+returns. `arrived` may be called meanwhile in another thread, for each packet of
+the peer. All times are of one steady clock.
 
 On the way out: the loudspeaker's echo is taken out, what the user does not want
 heard becomes nothing, 20 ms make a frame, and silence (DTX) is not sent. On the
@@ -29,6 +29,7 @@ from tincan.audio.pcm import FRAME, MS, RATE, TICK, Pcm, crossfade, silence
 from tincan.audio.playout import Playout
 from tincan.audio.rate import Rate, RateController
 from tincan.audio.reception import Reception
+from tincan.audio.reference import Reference
 from tincan.audio.statistics import Statistics
 from tincan.errors import ProtocolError
 
@@ -37,7 +38,7 @@ RED: Final = 63
 """RTP payload types: those that browsers give these two."""
 
 MAX_WAITING: Final = 256
-"""Packets that came and wait for the next turn; it takes 5 s of a stopped device to get there."""
+"""Packets that came and wait for the next `play`; it takes 5 s of a stopped device to get there."""
 
 REPORT_EVERY: Final = 0.5
 """Seconds between two reports."""
@@ -111,7 +112,7 @@ class Voice:
         self._packets = self._octets = 0
         # In
         self._started = False
-        self._played = silence(TICK)
+        self._reference = Reference()
         self._chime: Pcm = array("h")
         # Reports
         self._next_report = now + REPORT_EVERY
@@ -138,7 +139,7 @@ class Voice:
         )
 
     def arrived(self, packet: bytes, now: float) -> None:
-        """Take a packet of the peer, whatever it is; it is looked at with the next turn."""
+        """Take a packet of the peer, whatever it is; it is looked at with the next `play`."""
         self._waiting.append((now, packet))
 
     def chime(self, chime: Pcm) -> None:
@@ -150,22 +151,28 @@ class Voice:
         packets, self._outgoing = self._outgoing, []
         return packets
 
-    def turn(self, heard: Pcm, now: float) -> Pcm:
-        """Take 10 ms of the microphone, return 10 ms for the loudspeaker."""
+    def hear(self, heard: Pcm, now: float) -> None:
+        """Take 10 ms of the microphone."""
+        reference = self._reference.next()
+        if self.cleaner is not None:
+            heard = self.cleaner.clean(heard, reference)
+        self._speak(heard)
+        if now >= self._next_report:
+            self._report(now)
+
+    def play(self, now: float) -> Pcm:
+        """Return 10 ms for the loudspeaker."""
         while self._waiting:
             at, packet = self._waiting.popleft()
             try:
                 self._take(packet, at)
             except ProtocolError as exc:
                 _log.debug("a packet was ignored: %s", exc)
-        self._speak(heard if self.cleaner is None else self.cleaner.clean(heard, self._played))
-        if now >= self._next_report:
-            self._report(now)
         played = self._playout.pull(now)
         self._peer_meter.add(played)
         if self._chime:
             played, self._chime = chimes.mixed(played, self._chime), self._chime[TICK:]
-        self._played = played
+        self._reference.played(played)
         self._turns += 1
         if self._turns % _STATISTICS_EVERY == 0:
             self._statistics = self._playout.statistics()
