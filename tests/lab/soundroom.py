@@ -97,8 +97,8 @@ class SoundRoom:
             self._server = subprocess.Popen(
                 ["pulseaudio", *arguments], env={**os.environ, **self.environment}, stdout=log, stderr=log
             )
-        keep_time(self._server.pid)
         self._wait(self._answers)
+        keep_time(self._server.pid)  # not before: it sets a priority of its own
         # Somebody in a hurry, always: else the server sleeps for 2 s at a time, and every first stream waits for it.
         awake = self._folder / "awake.raw"
         with awake.open("wb") as file:
