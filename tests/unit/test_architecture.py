@@ -429,6 +429,12 @@ def test_a_conversation_loads_nothing_for_files_before_there_are_any(module: str
     assert {name for name in names if name == "tincan.apps.desk" or name.startswith("tincan.apps.files")} == set()
 
 
+@pytest.mark.parametrize("module", ["tincan.cli.chat", "tincan.cli.screens", "tincan.apps.call.desk"])
+def test_a_conversation_loads_nothing_of_sound_before_there_is_a_call(module: str) -> None:
+    names = loaded(f"import {module}")
+    assert {name for name in names if name.startswith("tincan.audio") or name in ("miniaudio", "numpy")} == set()
+
+
 @pytest.mark.parametrize(
     "module", ["meet.phrase", "meet.nameplate", "link.description", "nat.addresses", "nat.servers"]
 )

@@ -273,6 +273,8 @@ class LinkConversation:
 
     async def goodbye(self, deadline: float) -> None:
         """See `Conversation.goodbye`."""
+        if self._calls is not None:
+            self._calls.leave()
         with contextlib.suppress(ChannelClosed):
             await (await self._session()).goodbye(deadline)
 

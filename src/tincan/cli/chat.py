@@ -176,8 +176,9 @@ def _conversation(
     lines: Lines,
     wishes: TalkOptions | None,
 ) -> tuple[Conversation, Hint]:
+    calls = wishes.make_calls if wishes is not None else None
     if options.foreign:
-        conversation = foreign_conversation(mode, text, options, output, lines)
+        conversation = foreign_conversation(mode, text, options, output, lines, calls)
         return conversation, lambda event: "Waiting for the other side ..."
     phrase = parse(text) if text is not None else None
     if phrase is not None:
@@ -188,7 +189,7 @@ def _conversation(
         phrase,
         options.settings,
         name=options.name,
-        calls=wishes.make_calls if wishes is not None else None,
+        calls=calls,
         talks=mode == "talk",
     )
     return ours, lambda event: _hint(mode, side, event, phrase)

@@ -67,6 +67,8 @@ def wanted(mode: str, text: str | None, options: MeetingOptions) -> Request:
 def conversations(options: MeetingOptions, wishes: TalkOptions | None = None) -> MakeConversation:
     """Return what makes the conversations that the screens ask for."""
 
+    calls = wishes.make_calls if wishes is not None else None
+
     def make(request: Request) -> Conversation:
         if request.dialect is Dialect.NATIVE:
             phrase = parse(request.phrase) if request.phrase is not None else None
@@ -76,7 +78,7 @@ def conversations(options: MeetingOptions, wishes: TalkOptions | None = None) ->
                 phrase,
                 options.settings,
                 name=request.name,
-                calls=wishes.make_calls if wishes is not None else None,
+                calls=calls,
                 talks=talks,
             )
         text = request.phrase
@@ -90,7 +92,7 @@ def conversations(options: MeetingOptions, wishes: TalkOptions | None = None) ->
         )
         mode: Mode = "talk" if request.mode == "talk" else "tap" if request.side is Side.TAP else "attach"
         return foreign_conversation(
-            mode, text, dataclasses.replace(options, foreign=foreign), Output(quiet=True), Lines(piped)
+            mode, text, dataclasses.replace(options, foreign=foreign), Output(quiet=True), Lines(piped), calls
         )
 
     return make

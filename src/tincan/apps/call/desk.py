@@ -9,6 +9,7 @@ and of the peer's condition only the latest waits.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib.util
 import logging
 import random
@@ -17,10 +18,8 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from tincan.apps.call.events import (
-    CallEnded,
     CallEvent,
     CallOffered,
-    CallStarted,
     CallStatus,
     PeerMuted,
     SoundFlows,
@@ -28,7 +27,8 @@ from tincan.apps.call.events import (
 )
 from tincan.apps.call.interface import Switch
 from tincan.apps.call.protocol import CallProtocol, Talk
-from tincan.errors import DeviceMissing, UsageError
+from tincan.apps.call.states import State
+from tincan.errors import DeviceMissing, TinCanError, UsageError
 from tincan.link.interface import Link
 from tincan.tasks import settle
 
@@ -40,6 +40,9 @@ logger = logging.getLogger(__name__)
 
 STATUS_EVERY: Final = 1.0
 """Seconds between two `CallStatus` that are told."""
+
+LOADING: Final = 2.0
+"""Seconds that a call that was agreed on waits for what it needs to be loaded."""
 
 NO_VOICE: Final = "Voice is not installed here; for calls: pip install 'tin-can[voice]'"
 NO_VOICE_THERE: Final = "The other can takes no calls: it is an older one, or has no voice installed. You can write."
@@ -92,6 +95,7 @@ class CallDesk:
         self._news: deque[CallEvent] = deque()
         self._bell = asyncio.Event()
         self._changed = asyncio.Event()
+        self._loading: asyncio.Task[None] | None = None
         self._talk: Talk | None = None
         self._session: CallSession | None = None
         self._playing: asyncio.Task[None] | None = None
@@ -156,6 +160,11 @@ class CallDesk:
             self._core.receive(frame, _now())
             self._collect()
 
+    def leave(self) -> None:
+        """The user leaves the conversation: there will be no call any more."""
+        if self._core.state is not State.IDLE:
+            self.hang_up()
+
     def lose(self) -> None:
         """The string is cut."""
         self._core.lose(_now())
@@ -180,8 +189,7 @@ class CallDesk:
                         self._tell(status)
                     self._collect()
         finally:
-            if self._playing is not None:
-                await settle(self._playing)
+            await settle(*filter(None, [self._playing, self._loading]))
 
     async def next_event(self) -> CallEvent:
         """Return what happens next; may be cancelled without losing anything."""
@@ -199,6 +207,8 @@ class CallDesk:
 
     async def _attend(self) -> None:
         """Have a session for what was agreed on, and none else."""
+        if self._core.state in (State.CALLING, State.RINGING) and self._loading is None:
+            self._loading = asyncio.create_task(_load())
         while self._talk != self._core.talk:
             session, self._session = self._session, None
             if session is not None and self._playing is not None:
@@ -208,6 +218,8 @@ class CallDesk:
             if talk is not None:
                 from tincan.apps.call.session import CallSession
 
+                if self._loading is not None:
+                    await asyncio.wait([self._loading], timeout=LOADING)
                 self._session = CallSession(talk, self._link, self._sounds(), self, self._tell, self._core.began)
                 self._playing = asyncio.create_task(self._session.run(), name="call")
                 self._tell_condition()
@@ -239,16 +251,23 @@ class CallDesk:
             self._post(frame)
         while (event := self._core.next_event()) is not None:
             self._tell(event)
-            if isinstance(event, CallStarted | CallEnded):
+            if not isinstance(event, PeerMuted):
                 self._changed.set()
-        if self._core.next_deadline() is not None:
-            self._changed.set()
 
     def _tell(self, event: CallEvent) -> None:
         if isinstance(event, _LATEST_ONLY):
             self._news = deque(old for old in self._news if type(old) is not type(event))
         self._news.append(event)
         self._bell.set()
+
+
+async def _load() -> None:
+    """Load what a call needs while it is being offered."""
+    from tincan.apps.call.session import load
+    from tincan.audio.system import aside
+
+    with contextlib.suppress(TinCanError):  # the call itself will say so
+        await aside(load)
 
 
 def _must_be_able(what: Switch) -> None:

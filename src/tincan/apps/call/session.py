@@ -34,7 +34,7 @@ from tincan.tasks import settle
 
 logger = logging.getLogger(__name__)
 
-DEVICES_MS: Final = 35.0
+DEVICES_MS: Final = 20.0
 """Milliseconds that sound takes through microphone and loudspeaker together, at periods of 10 ms: measured once."""
 
 IDLE_AFTER: Final = 0.1
@@ -55,7 +55,7 @@ _UNEXPECTED: Final = "Something about the sound went wrong; with --log-file the 
 
 
 class OpusEncoder:
-    """The `tincan.apps.call.voice.Encoder` of a call. ``copies``: the peer understands redundant packets."""
+    """The `tincan.apps.call.voice.Encoder` of a call."""
 
     def __init__(self) -> None:
         self._opus = opus.Encoder()
@@ -75,6 +75,14 @@ class OpusEncoder:
             complexity=COMPLEXITY,
             wideband=rate.bitrate <= WIDEBAND_BELOW,
         )
+
+
+def load() -> None:
+    """Load what takes its time, where it disturbs nobody: a call that has begun would stutter meanwhile."""
+    opus.library()
+    if echo.available() is not None:
+        with contextlib.suppress(TinCanError):
+            echo.make()
 
 
 class Switches(Protocol):

@@ -51,6 +51,7 @@ FRAME_SECONDS: Final = FRAME / RATE
 _COMFORT: Final = 2
 """Bytes of a payload up to which it stands for silence, and is not sent."""
 
+_FIRST: Final = 3
 _STATISTICS_EVERY: Final = 10
 _WRAP: Final = 0xFFFFFFFF
 
@@ -162,6 +163,9 @@ class Voice:
 
     def play(self, now: float) -> Pcm:
         """Return 10 ms for the loudspeaker."""
+        if not self._turns:  # what came before the loudspeaker was there is too old to be heard
+            while len(self._waiting) > _FIRST:
+                self._waiting.popleft()
         while self._waiting:
             at, packet = self._waiting.popleft()
             try:

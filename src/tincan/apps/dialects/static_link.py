@@ -16,10 +16,12 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Final, Literal, Protocol
 
-from tincan.apps.conversation import Conversation, LinkConversation
+from tincan.apps.call.desk import CallDesk
+from tincan.apps.conversation import Conversation, LinkConversation, MakeCalls
 from tincan.apps.dialects import classic as classic_form
 from tincan.apps.dialects import static_url
 from tincan.apps.dialects.classic import LABELS, ClassicCodec, Mode
+from tincan.apps.dialects.classic_relay import classic_sound
 from tincan.apps.dialects.pasted import Kind, Pasted, unpack
 from tincan.apps.dialects.proof import Ends, prove
 from tincan.apps.dialects.static_news import AnswerReady, AnswerUnusable, OfferReady, ReadAnswer, Show, WordsReady
@@ -60,12 +62,14 @@ def static_conversation(
     name: str = "",
     classic: bool = False,
     mode: Literal["attach", "tap", "talk"] = "attach",
+    calls: MakeCalls | None = None,
 ) -> Conversation:
     """Return a conversation with whoever gets the offer, or with whoever made ``offer_text``.
 
     ``timeout``: seconds for the answer to be carried over. ``name`` is how the
     peer sees us, in our own form; ``mode`` which classic command is played, in
-    the classic one, which ``classic`` asks for when there is no offer yet.
+    the classic one, which ``classic`` asks for when there is no offer yet;
+    ``talk`` is for voice in both, and ``calls`` makes what handles it.
     Raises `ProtocolError` for an offer that cannot be read, `UsageError` when
     one side has a phrase and the other none.
     """
@@ -76,7 +80,9 @@ def static_conversation(
         played = Mode(mode)
         form: _Form = _ClassicForm(offer, played)
         return ForeignConversation(
-            _StaticDial(form, show, read_answer, servers, timeout, relay_only), ClassicCodec(played)
+            _StaticDial(form, show, read_answer, servers, timeout, relay_only),
+            ClassicCodec(played),
+            classic_sound(played, calls),
         )
     dial = _StaticDial(_OwnForm(offer, phrase, show), show, read_answer, servers, timeout, relay_only)
 
@@ -85,7 +91,7 @@ def static_conversation(
         async with dial(tell) as (link, channel):
             yield ControlledLink(link, channel)
 
-    return LinkConversation(tie, name=name)
+    return LinkConversation(tie, name=name, calls=calls or CallDesk, talks=mode == "talk")
 
 
 class _Form(Protocol):
