@@ -1,11 +1,11 @@
 """make bench-talk: calls by tin-can, against plain aiortc, in one sound room and on one network, in one run.
 
-Two ends on a LAN, each with a microphone and a speaker of one sound server, so that everything is on one clock. One
-end's cable loses and delays UDP packets, seeded, the same way for both programs. What is said into the one microphone
-and what comes out of the other speaker is recorded; the delay is that of chirps, found by correlation, in speech that
-goes on; the quality is wide-band PESQ (ITU-T P.862.2) of sentences. Speech is espeak-ng's, so compare the figures with
-each other only. Loss n % is by chance; jitter n ms is up to 2 n ms longer, all equally likely. The programs under
-measurement keep time before others (SCHED_RR), where that is allowed.
+Two ends on a LAN, each with a microphone and a speaker of one sound server, so that everything is on one clock. The
+cable of one end loses and delays UDP packets, seeded, the same way for both programs. What is said into the one
+microphone and what comes out of the other speaker is recorded; the delay is that of chirps, found by correlation, in
+speech that goes on; the quality is wide-band PESQ (ITU-T P.862.2) of sentences. Speech is espeak-ng's, so compare the
+figures with each other only. Loss n % is by chance; jitter n ms is up to 2 n ms longer, all equally likely. The
+programs under measurement keep time before others (SCHED_RR), where that is allowed.
 """
 
 from __future__ import annotations

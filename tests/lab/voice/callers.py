@@ -62,9 +62,12 @@ class Caller(End):
         keep_time(self.can.process.pid)
         super().__init__(letter, self.can.process)
 
-    def status(self, timeout: float = 10) -> dict[str, object]:
-        """Return the next status of the call."""
-        return self.can.event("call-status", timeout)
+    @staticmethod
+    def trying(host: Host, room: SoundRoom) -> Can:
+        """Start ``talk --test``, with the devices that are the usual ones."""
+        can = Can(host, "talk", "--test", env=dict(room.environment))
+        keep_time(can.process.pid)
+        return can
 
 
 @contextlib.contextmanager
@@ -81,6 +84,12 @@ def calling(network: Network, room: SoundRoom, *options: str) -> Iterator[tuple[
     finally:
         for caller in (a, b):
             caller.can.process.close()
+
+
+def hang_up(a: Caller, b: Caller) -> None:
+    """End the conversation; both end well."""
+    assert a.can.hang_up() == 0, a.can.process.report()
+    assert b.can.wait() == 0, b.can.process.report()
 
 
 def say(room: SoundRoom, place: str, sound: array[int], before: float = 0.3, after: float = 1.2) -> Take:
