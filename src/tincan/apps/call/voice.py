@@ -166,7 +166,7 @@ class Voice:
         if not self._turns:  # what came before the loudspeaker was there is too old to be heard
             while len(self._waiting) > _FIRST:
                 self._waiting.popleft()
-        while self._waiting:
+        for _ in range(len(self._waiting)):  # no longer: more may come meanwhile, and quicker than they are looked at
             at, packet = self._waiting.popleft()
             try:
                 self._take(packet, at)
