@@ -2,13 +2,14 @@
 
 A link is one authenticated, encrypted connection to one peer. Channels are
 reliable, ordered message pipes inside it; a stream is a bulk byte stream that
-belongs to it (`tincan.link.streams`). `tincan.link.memory` has pairs of links
+belongs to it (`tincan.link.streams`); media are packets of sound. `tincan.link.memory` has pairs of links
 and streams for tests, `tincan.link.webrtc` the real links.
 """
 
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -124,6 +125,16 @@ class Stream(Protocol):
         """End both directions now. Idempotent. Before both sides wrote their end, the peer gets `StreamBroken`."""
 
 
+class Media(Protocol):
+    """The sound of a link: packets (RTP and RTCP) that arrive at once or never, encrypted like everything else."""
+
+    def send(self, packet: bytes) -> None:
+        """Send a packet, of at most 1,200 bytes. Never waits and never raises: what cannot be sent now is lost."""
+
+    def close(self) -> None:
+        """Hear nothing more. Idempotent."""
+
+
 class Link(Protocol):
     """One connection to one peer.
 
@@ -148,6 +159,12 @@ class Link(Protocol):
 
     async def accept_channel(self) -> Channel:
         """Return the next channel the peer opened; raise `ChannelClosed` at the end."""
+
+    def media(self, hear: Callable[[bytes], None]) -> Media:
+        """Send media, and hear the peer's from now on: ``hear`` is called in the loop with each packet.
+
+        What comes while nobody hears is thrown away unread. Only one hears at a time, the last who asked.
+        """
 
     async def wait_closed(self) -> CloseReason:
         """Wait for the end and return its reason."""
