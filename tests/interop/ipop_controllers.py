@@ -240,12 +240,15 @@ class GroupVpn16(_V16):
         *,
         switchmode: int = 0,
         successors: int = 20,
+        least: int = 1,
         interval: float = 1,
         port: int = 5222,
         **more: Any,
     ) -> None:
+        """``least``: how many others to hear of before any is linked to, so that a small ring is always the same."""
         super().__init__(uid_of(ip4), ip4, **more)
         self.switchmode, self.successors, self.interval, self.port = switchmode, successors, interval, port
+        self.least = least
         self.discovered: list[str] = []
         self.inbound: set[str] = set()
         net = ip4.rsplit(".", 2)[0]
@@ -272,7 +275,7 @@ class GroupVpn16(_V16):
             sent.append(self.call("trim_link", uid=uid))
         ring = sorted(set(self.discovered) - {self.uid})
         ring = [uid for uid in ring if uid > self.uid] + [uid for uid in ring if uid < self.uid]
-        for uid in ring[: self.successors]:
+        for uid in ring[: self.successors] if len(ring) >= self.least else []:
             if uid not in self.peers:
                 self.peers[uid] = {"uid": uid, "ttl": now + 60}
                 sent.append(self.message("con_req", uid, self._words("successor")))
@@ -331,19 +334,33 @@ class GroupVpn16(_V16):
         return json.dumps({"fpr": self.state["_fpr"], "con_type": con_type})
 
     def packet(self, data: bytes, now: float) -> list[bytes]:
-        """A packet without a link is sent to the node itself if that is linked, hex inside JSON."""
+        """A packet without a link goes around the ring as hex inside JSON, and a link is asked for meanwhile."""
         if data[54:56] != b"\x08\x00":
             return []
         uid = self.uids.get(".".join(map(str, data[72:76])))
         if uid is None:
             return []
         told = {"msg_type": "forward", "src_uid": self.uid, "dst_uid": uid, "packet": data[2:].hex()}
-        return [self.icc_to(hop, told) for hop in sorted(self.online())[:1]]
+        sent = self.forward(told)
+        if uid not in self.peers:
+            self.peers[uid] = {"uid": uid, "ttl": now + 60}
+            sent.append(self.message("con_req", uid, self._words("on_demand")))
+        return sent
+
+    def forward(self, told: dict[str, Any]) -> list[bytes]:
+        """Send a message to the linked node that is nearest to its destination and not beyond, going up the ring."""
+        hop, goal = self.uid, told["dst_uid"]
+        for uid, peer in self.peers.items():
+            if "fpr" in peer and (hop < uid <= goal if hop < goal else hop > goal and (hop < uid or uid <= goal)):
+                hop = uid
+        return [] if hop == self.uid else [self.icc_to(hop, told)]
 
     def between(self, told: dict[str, Any], now: float) -> list[bytes]:
         if told["msg_type"] == "advertise":
             self.discovered += told["peer_list"]
-        elif told["msg_type"] == "forward" and told["dst_uid"] == self.uid:
+        elif told["msg_type"] == "forward":
+            if told["dst_uid"] != self.uid:
+                return self.forward(told)
             return [bytes([self.version, PACKET]) + bytes.fromhex(told["packet"])]
         return []
 

@@ -17,7 +17,6 @@ import msgspec
 
 from lab.cans import tin_can
 from lab.netlab import Host, Process
-from tincan.vpn.group.certificate import Certificate
 from tincan.vpn.group.state import GroupState, Known, create
 from tincan.vpn.module.methods import Mode
 from tincan.vpn.party.keys import Keys
@@ -79,9 +78,7 @@ class Member:
 
     def up(self, *options: str) -> None:
         """Bring the network up."""
-        self.process = self.start(
-            "up", self.network, "--json", "--log-file", f"/tmp/vg-log-{self.host.name}", *options
-        )
+        self.process = self.start("up", self.network, "--json", *options)
 
     def wait_up(self) -> dict[str, Any]:
         return self.event("up")
@@ -203,6 +200,3 @@ def all_up(members: Sequence[Member], *options: str) -> None:
         while names:
             event = member.event("member")
             (names.discard if event["online"] else names.add)(event["name"])
-
-
-__all__ = ["Certificate", "Member", "all_up", "grouped"]

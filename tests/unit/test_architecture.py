@@ -53,6 +53,12 @@ PURE = [
     "link.description",
     "link.lanes",
     "link.proof",
+    "apps.call.events",
+    "apps.call.frames",
+    "apps.call.interface",
+    "apps.call.protocol",
+    "apps.call.states",
+    "apps.call.voice",
     "apps.chat.protocol",
     "apps.chat.frames",
     "apps.chat.states",
@@ -107,6 +113,7 @@ PURE = [
     "nat.stun",
     "audio.adaptation",
     "audio.arrivals",
+    "audio.chimes",
     "audio.concealment",
     "audio.decoder",
     "audio.devices",
@@ -114,8 +121,10 @@ PURE = [
     "audio.pcm",
     "audio.periods",
     "audio.playout",
+    "audio.probe",
     "audio.rate",
     "audio.reception",
+    "audio.reference",
     "audio.red",
     "audio.rtcp",
     "audio.rtp",
@@ -146,6 +155,7 @@ PURE = [
     "vpn.social.ranges",
     "vpn.social.translate",
     "vpn.social.texts",
+    "vpn.ipop.account",
     "vpn.ipop.candidates",
     "vpn.ipop.core",
     "vpn.ipop.effects",
@@ -153,6 +163,7 @@ PURE = [
     "vpn.ipop.frames",
     "vpn.ipop.friends",
     "vpn.ipop.linking",
+    "vpn.ipop.node",
     "vpn.ipop.peers",
     "vpn.ipop.senders",
     "vpn.ipop.states",
@@ -473,6 +484,12 @@ def test_meeting_loads_no_stack() -> None:
 def test_a_conversation_loads_nothing_for_files_before_there_are_any(module: str) -> None:
     names = loaded(f"import {module}")
     assert {name for name in names if name == "tincan.apps.desk" or name.startswith("tincan.apps.files")} == set()
+
+
+@pytest.mark.parametrize("module", ["tincan.cli.chat", "tincan.cli.screens", "tincan.apps.call.desk"])
+def test_a_conversation_loads_nothing_of_sound_before_there_is_a_call(module: str) -> None:
+    names = loaded(f"import {module}")
+    assert {name for name in names if name.startswith("tincan.audio") or name in ("miniaudio", "numpy")} == set()
 
 
 @pytest.mark.parametrize(

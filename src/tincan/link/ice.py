@@ -457,6 +457,13 @@ class IceAgent(aioice.ice.Connection):
         self.round_trip = sample if self.round_trip is None else 0.75 * self.round_trip + 0.25 * sample
         return True
 
+    def send_now(self, data: bytes) -> None:
+        """Send a datagram without waiting for anything, as aioice's ``send`` does in effect; `ConnectionError`."""
+        pair = self._nominated.get(1)
+        if pair is None:
+            raise ConnectionError("there is no path")
+        pair.protocol.transport.sendto(data, pair.remote_addr)
+
     def data_received(self, data: bytes, component: int) -> None:
         """Keep a datagram for `recv`, unless too many wait already.
 

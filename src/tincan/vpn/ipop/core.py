@@ -16,33 +16,28 @@ read none, and GroupVPN v16 looks the uid up among its peers.
 
 from __future__ import annotations
 
+import enum
 import ipaddress
-import itertools
 import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from tincan.vpn.ipop import wire
-from tincan.vpn.ipop.effects import Address, Ask, Effect, Identify, Login, Look, Send, SetLogging, Tell
+from tincan.vpn.ipop.effects import Address, Ask, Effect, Login, Look, Send, SetLogging, Tell
 from tincan.vpn.ipop.events import Gone, Heard, OverlayEvent, Said, SignedIn, SignedOut
 from tincan.vpn.ipop.frames import from_tap, to_tap
-from tincan.vpn.ipop.friends import MAX_DATA, MAX_FRIENDS, acceptable
+from tincan.vpn.ipop.friends import MAX_DATA, acceptable
 from tincan.vpn.ipop.linking import Linking
+from tincan.vpn.ipop.node import Node
 from tincan.vpn.ipop.peers import Peer
-from tincan.vpn.ipop.states import local_state, mac_of, peer_state
+from tincan.vpn.ipop.states import local_state, peer_state
 from tincan.vpn.module.events import Event, LinkChanged, MessageCame, PacketUnrouted
 from tincan.vpn.module.methods import (
     MAX_MESSAGE,
     Identity,
-    IgnoreInterfaces,
     InjectPacket,
     LinkState,
-    Mode,
     SendMessage,
-    SetAddresses,
-    SetMode,
-    SetPeer,
-    SetTranslation,
 )
 from tincan.vpn.module.states import State
 
@@ -53,40 +48,45 @@ ANYWHERE: Final = ("::", "0.0.0.0")  # noqa: S104 - what a socket that is bound 
 logger = logging.getLogger(__name__)
 
 
+class LoginState(enum.Enum):
+    """The login at the XMPP server."""
+
+    OFFLINE = "offline"
+    CONNECTING = "connecting"
+    ONLINE = "online"
+    FAILED = "failed"
+    """Refused for good, until the controller tries again."""
+
+
 class Dialect:
     """One node of one release."""
 
     def __init__(self, release: wire.Release, identity: Identity) -> None:
         self.release = release
-        self.identity = identity
-        self.uid = ""
-        self.ip4 = ""
-        self.ip6 = ""
-        self.xmpp = "offline"
-        """``offline``, ``connecting``, ``online`` or ``failed``."""
-
-        self.peers: dict[str, Peer] = {}
-        self._subnet = 32
-        self._mode: Mode = "ip"
-        self._translation = False
+        self.login = LoginState.OFFLINE
+        self._told = ""
         self._endpoint: Address | None = None
         self._effects: list[Effect] = []
+        self.node = Node(identity, self._effects.append)
         self._links = Linking(self._effects.append, self._pass_on, self._notify)
-        self._does: dict[str, Callable[[Mapping[str, Any], Address, float], None]] = {
+        node = self.node
+        self._settings: dict[str, Callable[[Mapping[str, Any]], None]] = {
+            "set_local_ip": node.set_local_ip,
+            "set_remote_ip": node.set_remote_ip,
+            "set_translation": node.set_translation,
+            "set_switchmode": node.set_switchmode,
+            "set_network_ignore_list": node.set_ignored,
             "register_svc": self._register,
+            "set_logging": self._set_logging,
+            "set_trimpolicy": _pass_over,  # ICE keeps one pair, so there is nothing to trim
+            "echo_reply": _pass_over,
+        }
+        self._does: dict[str, Callable[[Mapping[str, Any], Address, float], None]] = {
             "create_link": self._create_link,
-            "set_local_ip": self._set_local_ip,
-            "set_remote_ip": self._set_remote_ip,
             "trim_link": self._trim_link,
             "set_cb_endpoint": self._set_endpoint,
             "get_state": self._get_state,
-            "set_logging": self._set_logging,
-            "set_translation": self._set_translation,
-            "set_switchmode": self._set_switchmode,
-            "set_trimpolicy": self._pass_over,  # ICE keeps one pair, so there is nothing to trim
-            "set_network_ignore_list": self._set_ignored,
             "echo_request": self._echo,
-            "echo_reply": self._pass_over,
         }
 
     # -- driving ---------------------------------------------------------------------
@@ -101,11 +101,11 @@ class Dialect:
         """A datagram has come from a controller."""
         message = wire.decode(data, self.release)
         if isinstance(message, wire.Call):
-            self._does.get(message.method, self._relay)(message.fields, source, now)
+            self._call(message, source, now)
         elif isinstance(message, wire.NotJson):
             self._send(source, {"error": "json parsing failed"})
         elif isinstance(message, wire.Packet):
-            packet = to_tap(message.frame, self._mode)
+            packet = to_tap(message.frame, self.node.mode)
             if packet is not None:
                 self._effects.append(Ask("inject_packet", InjectPacket(packet)))
         elif isinstance(message, wire.Icc):
@@ -128,8 +128,7 @@ class Dialect:
 
     def identified(self, identity: Identity) -> None:
         """The module has answered an `Identify`."""
-        self.identity = identity
-        self._mode = identity.mode
+        self.node.identified(identity)
 
     def refreshed(self, links: tuple[LinkState, ...], now: float) -> None:
         """Events of the module have been missed; this is how its links are now."""
@@ -138,7 +137,8 @@ class Dialect:
 
     def looked(self, look: Look, links: tuple[LinkState, ...], now: float) -> None:
         """The module has answered a `Look`: this node's state goes first, then that of each peer."""
-        self._send(look.to, local_state(self.uid, self.ip4, self.ip6, self.identity))
+        node = self.node
+        self._send(look.to, local_state(node.uid, node.ip4, node.ip6, node.identity))
         numbers = {state.link: state for state in links}
         for peer in self._asked_for(look.uid):
             link = peer.link
@@ -149,19 +149,19 @@ class Dialect:
         """Something has happened on XMPP."""
         match event:
             case Heard(uid):
-                if (peer := self._peer(uid)) is not None:
+                if (peer := self.node.peer(uid)) is not None:
                     peer.heard, peer.present = now, True
             case Gone(uid):
-                if uid in self.peers:
-                    self.peers[uid].present = False
+                if uid in self.node.peers:
+                    self.node.peers[uid].present = False
             case Said():
                 self._said(event)
             case SignedIn():
-                self.xmpp = "online"
-                self._notify(self.uid, "xmpp online", "con_stat")
-            case SignedOut(reason, final):
-                self.xmpp = "failed" if final else "connecting"
-                self._notify(self.uid, f"xmpp {'failed' if final else 'offline'}: {reason}", "con_stat")
+                self._login_told(LoginState.ONLINE, "xmpp online")
+            case SignedOut(reason, True):
+                self._login_told(LoginState.FAILED, f"xmpp failed: {reason}")
+            case SignedOut(reason):
+                self._login_told(LoginState.CONNECTING, f"xmpp offline: {reason}")
 
     def next_deadline(self) -> float | None:
         """When `tick` is due."""
@@ -171,62 +171,34 @@ class Dialect:
         """It is now ``now``."""
         self._links.tick(now)
 
+    def _call(self, call: wire.Call, source: Address, now: float) -> None:
+        if call.method in self._settings:
+            self._settings[call.method](call.fields)
+        else:
+            self._does.get(call.method, self._relay)(call.fields, source, now)
+
     # -- methods ---------------------------------------------------------------------
 
-    def _register(self, fields: Mapping[str, Any], source: Address, now: float) -> None:
+    def _register(self, fields: Mapping[str, Any]) -> None:
         username, password = wire.text(fields, "username"), wire.text(fields, "password")
         host, port = wire.text(fields, "host"), wire.number(fields, "port", XMPP_PORT)
-        if self.xmpp in ("connecting", "online"):
+        if self.login in (LoginState.CONNECTING, LoginState.ONLINE):
             logger.info("register_svc: already done")
-        elif not (username and password and host and self.uid and 0 < port < 65536):
+        elif not (username and password and host and self.node.uid and 0 < port < 65536):
             logger.warning("register_svc: passed over; it needs a uid (set_local_ip), a name, a password and a host")
         else:
-            self.xmpp = "connecting"
-            self._effects.append(Login(username, host, port, self.uid, password))
-
-    def _set_local_ip(self, fields: Mapping[str, Any], source: Address, now: float) -> None:
-        uid = wire.text(fields, "uid").lower()
-        if self.uid or not wire.is_uid(uid):
-            logger.info("set_local_ip: passed over; there is a uid already, or this is none")
-            return
-        ip4 = _interface(wire.text(fields, "ip4"), wire.number(fields, "ip4_mask", 24))
-        ip6 = _interface(wire.text(fields, "ip6"), wire.number(fields, "ip6_mask", 64))
-        if not isinstance(ip4, ipaddress.IPv4Interface) or not isinstance(ip6, ipaddress.IPv6Interface):
-            logger.warning("set_local_ip: passed over; its addresses cannot be read")
-            return
-        self.uid, self.ip4, self.ip6 = uid, wire.text(fields, "ip4"), wire.text(fields, "ip6")
-        subnet = wire.number(fields, "subnet_mask", 32)
-        self._subnet = subnet if 0 < subnet <= 32 else 32
-        self._links.own = uid
-        if wire.truth(fields, "switchmode"):
-            self._set_mode("switch")
-        self._effects.append(Ask("set_addresses", SetAddresses(str(ip4), str(ip6))))
-        self._effects.append(Identify())
-        self._translate()
-
-    def _set_remote_ip(self, fields: Mapping[str, Any], source: Address, now: float) -> None:
-        uid, ip4, ip6 = (wire.text(fields, name) for name in ("uid", "ip4", "ip6"))
-        peer = self._peer(uid.lower())
-        if peer is None or peer.ip4 or not (ip4 and ip6):
-            return
-        four, six = _interface(ip4, self._subnet), _interface(ip6.partition("/")[0], 128)
-        if not isinstance(four, ipaddress.IPv4Interface) or not isinstance(six, ipaddress.IPv6Interface):
-            logger.warning("set_remote_ip: passed over; its addresses cannot be read")
-            return
-        peer.ip4, peer.ip6 = ip4, ip6
-        if not four.ip.is_loopback:  # which stands for none, in switch mode
-            self._effects.append(Ask("set_peer", SetPeer(peer.uid, (str(four.network), str(six.network)))))
-            self._translate()
+            self.login, self._told = LoginState.CONNECTING, ""
+            self._effects.append(Login(username, host, port, self.node.uid, password))
 
     def _create_link(self, fields: Mapping[str, Any], source: Address, now: float) -> None:
-        peer = self._peer(wire.text(fields, "uid").lower())
-        if peer is None or not self.uid:
+        peer = self.node.peer(wire.text(fields, "uid").lower())
+        if peer is None or not self.node.uid:
             logger.info("create_link: passed over; its uid is none, or our own, or ours is not set yet")
             return
-        self._links.create(peer, fields, now)
+        self._links.create(self.node.uid, peer, fields, now)
 
     def _trim_link(self, fields: Mapping[str, Any], source: Address, now: float) -> None:
-        peer = self.peers.get(wire.text(fields, "uid").lower())
+        peer = self.node.peers.get(wire.text(fields, "uid").lower())
         if peer is not None:
             self._links.trim(peer)
 
@@ -242,21 +214,8 @@ class Dialect:
     def _get_state(self, fields: Mapping[str, Any], source: Address, now: float) -> None:
         self._effects.append(Look(source, wire.text(fields, "uid").lower(), wire.truth(fields, "stats")))
 
-    def _set_logging(self, fields: Mapping[str, Any], source: Address, now: float) -> None:
+    def _set_logging(self, fields: Mapping[str, Any]) -> None:
         self._effects.append(SetLogging(min(3, max(0, wire.number(fields, "logging")))))
-
-    def _set_translation(self, fields: Mapping[str, Any], source: Address, now: float) -> None:
-        self._translation = wire.truth(fields, "translate")
-        self._translate(stop=not self._translation)
-
-    def _set_switchmode(self, fields: Mapping[str, Any], source: Address, now: float) -> None:
-        self._set_mode("switch" if wire.truth(fields, "switchmode") else "ip")
-
-    def _set_ignored(self, fields: Mapping[str, Any], source: Address, now: float) -> None:
-        names = fields.get("network_ignore_list")
-        if isinstance(names, list):
-            short = tuple(name for name in names[:64] if isinstance(name, str) and 1 <= len(name) <= 15)
-            self._effects.append(Ask("ignore_interfaces", IgnoreInterfaces(short)))
 
     def _echo(self, fields: Mapping[str, Any], source: Address, now: float) -> None:
         self._send(source, {"type": "echo_request", "msg": wire.text(fields, "msg")})
@@ -266,46 +225,25 @@ class Dialect:
         data, kind = wire.text(fields, "data"), wire.text(fields, "m")
         self._pass_on(wire.number(fields, "overlay_id"), uid, data, kind)
 
-    def _pass_over(self, fields: Mapping[str, Any], source: Address, now: float) -> None:
-        """Do nothing: that is what there is to do."""
-
     # -- helpers ---------------------------------------------------------------------
-
-    def _peer(self, uid: str) -> Peer | None:
-        """Return what is known of another node; None for what is no node, or ourselves, or one too many."""
-        if not wire.is_uid(uid) or uid == self.uid:
-            return None
-        if uid not in self.peers and len(self.peers) >= MAX_FRIENDS:
-            return None
-        return self.peers.setdefault(uid, Peer(uid))
 
     def _asked_for(self, uid: str) -> list[Peer]:
         if not uid:
-            return [peer for peer in self.peers.values() if peer.present or peer.link is not None]
-        if uid in self.peers:
-            return [self.peers[uid]]
+            return [peer for peer in self.node.peers.values() if peer.present or peer.link is not None]
+        if uid in self.node.peers:
+            return [self.node.peers[uid]]
         return [Peer(uid)] if wire.is_uid(uid) else []
 
-    def _set_mode(self, mode: Mode) -> None:
-        if mode == self._mode:
-            return
-        self._mode = mode
-        self._effects.append(Ask("set_mode", SetMode(mode)))
-        self._effects.append(Identify())
-
-    def _translate(self, stop: bool = False) -> None:
-        """Bring the module's translation up to date."""
-        if stop:
-            self._effects.append(Ask("set_translation", SetTranslation(None)))
-        elif self._translation and self.ip4:
-            seen = {uid: peer.ip4 for uid, peer in self.peers.items() if peer.ip4}
-            self._effects.append(
-                Ask("set_translation", SetTranslation(self.ip4, dict(itertools.islice(seen.items(), 1024))))
-            )
+    def _login_told(self, state: LoginState, text: str) -> None:
+        """Tell what became of the login; a reason that lasts is told once."""
+        self.login = state
+        if text != self._told:
+            self._told = text
+            self._notify(self.node.uid, text, "con_stat")
 
     def _said(self, event: Said) -> None:
         """A friend's controller says something to ours."""
-        if self._peer(event.uid) is None or not acceptable(event.kind, event.data):
+        if self.node.peer(event.uid) is None or not acceptable(event.kind, event.data):
             logger.warning("%s sent a message that a controller must not get; it is passed over", event.uid[:8])
             return
         self._notify(event.uid, event.data, event.kind)
@@ -334,20 +272,25 @@ class Dialect:
 
     def _forward(self, event: PacketUnrouted) -> None:
         """Hand a packet that no link is there for to the controller."""
-        if self._endpoint is None or not self.uid:
+        if self._endpoint is None or not self.node.uid:
             return
-        frame = from_tap(event.packet, self._mode, mac_of(self.uid, self.identity))
+        frame = from_tap(event.packet, self.node.mode, self.node.mac)
         if frame is not None:
             known = event.peer if event.peer is not None and wire.is_uid(event.peer) else None
             destination = bytes.fromhex(known) if known else wire.NO_UID
-            self._send(self._endpoint, wire.Packet(bytes.fromhex(self.uid), destination, frame))
+            self._send(self._endpoint, wire.Packet(bytes.fromhex(self.node.uid), destination, frame))
 
     def _send_icc(self, message: wire.Icc) -> None:
         """Send a controller's message down the link for its destination; without one it is lost, as it may be."""
-        peer = self.peers.get(message.destination.hex())
+        peer = self.node.peers.get(message.destination.hex())
         link = peer.link if peer is not None else None
         body = wire.write_icc(message)
-        if link is None or link.number is None or link.state is not State.ONLINE or message.source.hex() != self.uid:
+        if (
+            link is None
+            or link.number is None
+            or link.state is not State.ONLINE
+            or message.source.hex() != self.node.uid
+        ):
             logger.debug("a message between controllers is lost: no link")
         elif len(body) <= MAX_MESSAGE:
             self._effects.append(Ask("send_message", SendMessage(link.number, body)))
@@ -357,15 +300,12 @@ class Dialect:
         message = wire.read_icc(event.data)
         if isinstance(message, wire.Unreadable) or message.source.hex() != event.peer:
             logger.warning("%s sent a message that a controller must not get; it is passed over", event.peer[:8])
-        elif message.destination.hex() == self.uid and self.release is wire.Release.V16 and self._endpoint:
+        elif message.destination.hex() == self.node.uid and self.release is wire.Release.V16 and self._endpoint:
             self._send(self._endpoint, wire.Icc(message.kind, message.source, wire.NO_UID, message.body))
 
 
-def _interface(ip: str, prefix: int) -> ipaddress.IPv4Interface | ipaddress.IPv6Interface | None:
-    try:
-        return ipaddress.ip_interface((ip, prefix))
-    except ValueError:
-        return None
+def _pass_over(fields: Mapping[str, Any]) -> None:
+    """Do nothing: that is what there is to do."""
 
 
 def _is_loopback(ip: str) -> bool:

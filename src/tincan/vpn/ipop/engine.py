@@ -56,6 +56,7 @@ class Engine:
         self._told = told
         self._inbox: asyncio.Queue[Arrival] = asyncio.Queue(MAX_WAITING)
         self._login: asyncio.Task[None] | None = None
+        self._reported: SignedIn | SignedOut | None = None
 
     def arrived(self, data: bytes, source: Address) -> None:
         """Take a datagram of a controller; never waits."""
@@ -142,6 +143,7 @@ class Engine:
                     logger.info("%s: nobody of uid %s is there", kind, uid[:8])
             case Login():
                 self._told("connecting", "")
+                self._reported = None
                 self._login = group.create_task(self._overlay.run(effect))
             case SetLogging(level):
                 logging.getLogger("tincan.vpn").setLevel(LEVELS[level])
@@ -152,10 +154,14 @@ class Engine:
         return None
 
     def _report(self, event: OverlayEvent) -> None:
+        """Say what became of the login, once while it stays so."""
+        if not isinstance(event, SignedIn | SignedOut) or event == self._reported:
+            return
+        self._reported = event
         if isinstance(event, SignedIn):
             self._say("XMPP: signed in.")
             self._told("online", "")
-        elif isinstance(event, SignedOut):
+        else:
             again = "" if event.final else " It is tried again."
             self._say(f"XMPP: {event.reason}{again}")
             self._told("failed" if event.final else "connecting", event.reason)

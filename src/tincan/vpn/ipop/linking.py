@@ -48,7 +48,6 @@ class Linking:
         pass_on: Callable[[int, str, str, str], None],
         notify: Callable[[str, str, str], None],
     ) -> None:
-        self.own = ""
         self._effect = effect
         self._pass_on = pass_on
         self._notify = notify
@@ -56,8 +55,8 @@ class Linking:
         self._numbers: dict[int, Peer] = {}
         self._last = 0
 
-    def create(self, peer: Peer, fields: Mapping[str, Any], now: float) -> None:
-        """``create_link``: begin our end if there is none, and take the peer's if it is new."""
+    def create(self, own: str, peer: Peer, fields: Mapping[str, Any], now: float) -> None:
+        """``create_link``: begin our end if there is none, and take the peer's if it is new. ``own``: our uid."""
         fingerprint = read_fingerprint(wire.text(fields, "fpr"))
         candidates = wire.text(fields, "cas")
         link = peer.link
@@ -68,7 +67,7 @@ class Linking:
             if fingerprint is None:
                 logger.warning("create_link: no link to %s, as there is no SHA-256 fingerprint", peer.uid[:8])
                 return
-            link = self._begin(peer, fingerprint, fields, now)
+            link = self._begin(own, peer, fingerprint, fields, now)
         if candidates and link.theirs is None:
             link.theirs = read_candidates(candidates, link.fingerprint)
             if link.theirs is not None:
@@ -133,9 +132,9 @@ class Linking:
 
     # -- inside ----------------------------------------------------------------------
 
-    def _begin(self, peer: Peer, fingerprint: bytes, fields: Mapping[str, Any], now: float) -> Link:
+    def _begin(self, own: str, peer: Peer, fingerprint: bytes, fields: Mapping[str, Any], now: float) -> Link:
         self._last += 1
-        params = CreateLink(peer.uid, controlling=peer.uid < self.own, servers=_servers(fields))
+        params = CreateLink(peer.uid, controlling=peer.uid < own, servers=_servers(fields))
         overlay = wire.number(fields, "overlay_id")
         peer.link = Link(peer.uid, self._last, params, overlay, fingerprint, now)
         self._tickets[self._last] = peer

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import ssl
 
+from tincan.vpn.ipop.account import Account, Speaker
 from tincan.vpn.ipop.effects import Login
 from tincan.vpn.ipop.events import Gone, Heard, OverlayEvent, Said, SignedIn, SignedOut
 from tincan.vpn.ipop.friends import RESOURCE, Friends
 from tincan.vpn.ipop.overlay import Events
-from tincan.vpn.ipop.xmpp import Account, Session, keep
+from tincan.vpn.ipop.xmpp import keep
 
 
 class XmppOverlay:
@@ -22,7 +23,7 @@ class XmppOverlay:
         self._context = context
         self._events = Events()
         self._friends = Friends("")
-        self._session: Session | None = None
+        self._session: Speaker | None = None
 
     async def run(self, login: Login) -> None:
         """See `Overlay.run`."""
@@ -44,8 +45,8 @@ class XmppOverlay:
 
     # -- as a listener -----------------------------------------------------------------
 
-    def signed_in(self, session: Session) -> None:
-        """See `tincan.vpn.ipop.xmpp.Listener`, as for the rest."""
+    def signed_in(self, session: Speaker) -> None:
+        """See `tincan.vpn.ipop.account.Listener`, as for the rest."""
         self._session = session
         self._events.put(SignedIn())
 

@@ -19,8 +19,9 @@ from typing import Final
 from tincan.meet.events import PlaceReady, PlaceTrouble
 from tincan.meet.place import Tell
 from tincan.tasks import settle
+from tincan.vpn.ipop.account import Account, Speaker
 from tincan.vpn.ipop.events import SignedOut
-from tincan.vpn.ipop.xmpp import Account, Session, keep
+from tincan.vpn.ipop.xmpp import keep
 from tincan.vpn.party.line import Inbox, LineClosed, check_message, check_topic
 
 logger = logging.getLogger(__name__)
@@ -60,7 +61,7 @@ class XmppLine:
         self._inbox = Inbox()
         self._topics: set[str] = set()
         self._visited: list[str] = []
-        self._session: Session | None = None
+        self._session: Speaker | None = None
         self._troubled = False
         self._hurry = asyncio.Event()
 
@@ -121,8 +122,8 @@ class XmppLine:
 
     # -- as a listener -----------------------------------------------------------------
 
-    def signed_in(self, session: Session) -> None:
-        """See `tincan.vpn.ipop.xmpp.Listener`, as for the rest."""
+    def signed_in(self, session: Speaker) -> None:
+        """See `tincan.vpn.ipop.account.Listener`, as for the rest."""
         self._session = session
         self._visited.clear()
         for topic in sorted(self._topics):
@@ -159,7 +160,7 @@ class XmppLine:
     def _room(self, topic: str) -> str:
         return f"{PREFIX}{topic}@{self._service}"
 
-    def _visit(self, topic: str, session: Session) -> None:
+    def _visit(self, topic: str, session: Speaker) -> None:
         if topic in self._topics or topic in self._visited:
             return
         if len(self._visited) >= MAX_VISITED:

@@ -17,8 +17,9 @@ from typing import Final
 from tincan.errors import AuthenticationFailed, NoPlaceReachable
 from tincan.link.interface import ChannelClosed
 from tincan.tasks import settle
+from tincan.vpn.ipop.account import Account, Speaker
 from tincan.vpn.ipop.events import SignedOut
-from tincan.vpn.ipop.xmpp import Account, Session, keep
+from tincan.vpn.ipop.xmpp import keep
 
 logger = logging.getLogger(__name__)
 
@@ -90,7 +91,7 @@ class Roster:
         self._context = context
         self._channels: dict[str, RosterChannel] = {}
         self._new: asyncio.Queue[RosterChannel] = asyncio.Queue()
-        self._session: Session | None = None
+        self._session: Speaker | None = None
         self._outcome: asyncio.Queue[SignedOut] = asyncio.Queue()
 
     async def run(self) -> None:
@@ -120,8 +121,8 @@ class Roster:
 
     # -- as a listener -----------------------------------------------------------------
 
-    def signed_in(self, session: Session) -> None:
-        """See `tincan.vpn.ipop.xmpp.Listener`, as for the rest."""
+    def signed_in(self, session: Speaker) -> None:
+        """See `tincan.vpn.ipop.account.Listener`, as for the rest."""
         self._session = session
 
     def signed_out(self, outcome: SignedOut) -> None:

@@ -15,9 +15,8 @@ import contextlib
 import logging
 import ssl
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 from xml.etree import ElementTree as ET
 
 from slixmpp import JID, ClientXMPP, Iq
@@ -27,6 +26,7 @@ from slixmpp.xmlstream.handler import Callback
 from slixmpp.xmlstream.matcher import StanzaPath
 
 from tincan.errors import UsageError
+from tincan.vpn.ipop.account import Account, Listener
 from tincan.vpn.ipop.events import SignedOut
 
 PRESENCE: Final = 120.0
@@ -43,6 +43,10 @@ PING_TIMEOUT: Final = 5
 FIRST_PAUSE: Final = 1.0
 LONGEST_PAUSE: Final = 60.0
 """Seconds between two attempts, doubled each time."""
+
+STEADY: Final = 30.0
+"""After a connection that lasted so long the next attempt is quick again. Shorter ones may be two programs with one
+resource, of which the server lets the newer one in each time."""
 
 MUC: Final = "http://jabber.org/protocol/muc"
 NEW_ROOM: Final = f"{{{MUC}#user}}x/{{{MUC}#user}}status[@code='201']"
@@ -73,38 +77,6 @@ def trust(ca_file: Path | None) -> ssl.SSLContext:
         raise UsageError(f"{ca_file} cannot be read as a file of certificates (PEM).") from exc
 
 
-class Listener(Protocol):
-    """What hears of an account. Everything that others sent is as they sent it."""
-
-    def signed_in(self, session: Session) -> None:
-        """The login worked; ``session`` can be used until `signed_out`."""
-
-    def signed_out(self, outcome: SignedOut) -> None:
-        """It did not, or has ended."""
-
-    def presence(self, bare: str, resource: str, there: bool) -> None:
-        """Somebody of the roster, or of our account, is there, or is not."""
-
-    def asked(self, bare: str, resource: str, kind: str, data: str) -> bool:
-        """One of them sent a message; False when it was not for us to take."""
-
-    def spoken(self, room: str, nick: str, text: str) -> None:
-        """Somebody in a room that we are in said something; our own words come back as well."""
-
-
-@dataclass(frozen=True)
-class Account:
-    """Where and as what to sign in."""
-
-    user: str
-    """``user@domain``."""
-
-    password: str = field(repr=False)
-    host: str
-    port: int
-    resource: str
-
-
 async def keep(account: Account, context: ssl.SSLContext, listener: Listener) -> None:
     """Stay signed in until cancelled, or until the server refuses for good."""
     pause = FIRST_PAUSE
@@ -115,13 +87,16 @@ async def keep(account: Account, context: ssl.SSLContext, listener: Listener) ->
     if not jid.user or not jid.domain:
         listener.signed_out(SignedOut("The XMPP user name has no form of user@domain.", True))
         return
+    loop = asyncio.get_running_loop()
     while True:
+        began = loop.time()
         async with _session(jid, account, context, listener) as session:
             outcome = await session.end()
         listener.signed_out(outcome)
         if outcome.final:
             return
-        pause = FIRST_PAUSE if session.was_in else pause
+        if loop.time() - began > STEADY:
+            pause = FIRST_PAUSE
         await asyncio.sleep(pause)
         pause = min(LONGEST_PAUSE, 2 * pause)
 

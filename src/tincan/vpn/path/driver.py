@@ -254,7 +254,13 @@ class PumpedPlane:
 
     # -- what the module asks
 
-    async def add_link(self, number: int, transport: LinkTransport, keys: LinkKeys) -> None:
+    async def add_link(
+        self,
+        number: int,
+        transport: LinkTransport,
+        keys: LinkKeys,
+        addresses: tuple[Interface | Network, ...] = (),
+    ) -> None:
         """Begin to use a link."""
         if number in self._links or not 0 <= number < 1 << 16:
             raise ValueError(f"there is a link {number} already, or it is no number for one")
@@ -263,7 +269,12 @@ class PumpedPlane:
         remote, fds = self._transport(number, transport)
         self._links.add(number)
         cipher = keys.cipher.value
-        await self._all(AddLink(number, keys.send, keys.receive, cipher, remote), fds)
+        prefixes = [prefix(address) for address in addresses]
+        # The in pump first, addresses and all: as soon as the peer hears from the other one it sends.
+        for pump in self._pumps:
+            await self._order(pump, AddLink(number, keys.send, keys.receive, cipher, remote), fds)
+            if prefixes:
+                await self._order(pump, SetPeer(number, prefixes))
 
     async def move_link(self, number: int, transport: LinkTransport) -> None:
         """Use another transport for a link."""

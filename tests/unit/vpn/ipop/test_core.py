@@ -119,7 +119,7 @@ def test_set_local_ip_once() -> None:
         Identify(),
     ]
     assert node.call("set_local_ip", uid=SMALL, **fields) == []
-    assert node.core.uid == OWN
+    assert node.core.node.uid == OWN
 
 
 def test_state_before_and_after() -> None:
@@ -174,6 +174,8 @@ def test_register_svc() -> None:
         {"uid": OWN, "data": "xmpp offline: Gone.", "type": "con_stat"}
     ]
     assert node.call("register_svc", **account) == []  # it is tried again by itself
+    assert node.heard(SignedOut("Gone.", False)) == []  # and the same reason is not told again
+    assert [m["data"] for m in told(node.heard(SignedOut("Gone.", True)))] == ["xmpp failed: Gone."]
 
 
 @pytest.mark.parametrize(
@@ -264,9 +266,9 @@ def test_translation() -> None:
 def test_a_link_from_its_beginning_to_its_end() -> None:
     node = Node()
     assert node.create(stun="stun.test:3478", turn="turn.test:3478", turn_user="u", turn_pass="p") == [
-        Open(1, node.core.peers[SMALL].link.params)  # type: ignore[union-attr]
+        Open(1, node.core.node.peers[SMALL].link.params)  # type: ignore[union-attr]
     ]
-    params = node.core.peers[SMALL].link.params  # type: ignore[union-attr]
+    params = node.core.node.peers[SMALL].link.params  # type: ignore[union-attr]
     assert (params.peer, params.controlling) == (SMALL, True)
     assert [(s.url, s.username, s.credential) for s in params.servers] == [
         ("stun:stun.test:3478", None, None),

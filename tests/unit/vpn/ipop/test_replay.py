@@ -137,19 +137,29 @@ async def test_v16_groupvpn_comes_together() -> None:
 
 @in_virtual_time
 async def test_v16_a_packet_takes_the_way_by_controllers() -> None:
-    """What has no link of its own is handed to the controller, wrapped, sent along, and injected at the other end."""
+    """A ring of four, one successor each: who is opposite is reached by way of the one between, then by a link."""
     world = World()
-    a, b = (world.node(f"n{n}", Release.V16, GroupVpn16(f"10.9.0.{n}", **ACCOUNT)) for n in (1, 2))
-    packet = bytes.fromhex("4500001c000000004001") + bytes(2) + bytes([10, 9, 0, 1, 10, 9, 0, 2]) + bytes(8)
+    nodes = [
+        world.node(f"n{n}", Release.V16, GroupVpn16(f"10.9.0.{n}", successors=1, least=3, **ACCOUNT))
+        for n in (1, 2, 3, 4)
+    ]
+    a, b, c, d = sorted(nodes, key=lambda node: str(node.controller.uid))
+    ip4 = c.controller.ip4
+    addresses = bytes(map(int, f"{a.controller.ip4}.{ip4}".split(".")))
+    packet = bytes.fromhex("4500001c0000000040010000") + addresses + bytes(8)
     async with world.running():
-        await until(lambda: a.controller.online() and b.controller.online())
-        a.module.want("10.9.0.2", packet, b.controller.uid)
-        await until(lambda: b.module.injected)
-    assert b.module.injected == [packet]
+        await until(lambda: all(len(node.controller.online()) == 2 for node in nodes))
+        assert a.controller.online() == {b.controller.uid, d.controller.uid}
+        a.module.want(ip4, packet)  # which a has no mapping for yet
+        await until(lambda: c.module.injected)
+        assert [told["msg_type"] for told in b.controller.icc].count("forward") == 1
+        await until(lambda: c.controller.uid in a.controller.online())
+    assert c.module.injected == [packet]
+    assert types(a, c.controller.uid) == ["con_ack", "con_resp", "con_stat"]
     [forwarded] = a.controller.packets
     assert forwarded[:2] == b"\x03\x02"
     assert forwarded[2:22].hex() == a.controller.uid
-    assert forwarded[22:42].hex() == b.controller.uid
+    assert forwarded[22:42] == bytes(20)
     assert forwarded[42:48] == b"\xff" * 6
     assert forwarded[48:54].hex() == "020000000001"
     assert forwarded[54:56] == b"\x08\x00"
