@@ -162,7 +162,7 @@ class Letters:
         return Letter(day.circle, letter.sender, bool(letter.to), payload)
 
     def _days(self, now: float) -> dict[str, _Day]:
-        days = frozenset(int(now + shift) // DAY for shift in (-OVERLAP, 0, OVERLAP))
+        days = frozenset(int(max(0.0, now + shift)) // DAY for shift in (-OVERLAP, 0, OVERLAP))
         if self._heard[0] != days:
             found = {
                 topic_of(secret, day): _Day(name, _key_of(secret, day))
