@@ -22,6 +22,7 @@ from tincan.vpn.path.headers import (
     PSH,
     SYN,
     TCP,
+    UDP,
     Buffer,
     Layout,
     correct,
@@ -245,24 +246,31 @@ class Coalescer:
         said = int.from_bytes(packet[layout.transport + 4 : layout.transport + 6], "big")
         return layout.transport + 8 if said == room else 0
 
-    def alone(self, packet: bytes, start: int) -> bool:
-        """Take a TCP segment without payload whose checksum is partial, as most answers are; False if it is none.
+    def alone(self, packet: bytes, partial: bool) -> bool:
+        """Take an IP packet that is nothing to be put together, as answers are; False if it is none of those.
 
-        ``packet`` is `simple` in the sense of `tincan.vpn.path.headers`.
+        A TCP segment without payload whose checksum is partial, or ICMP. ``packet`` has a name as a flow
+        (`tincan.vpn.path.headers.flow`).
         """
-        four = packet[start] == 0x45
-        transport = start + (20 if four else 40)
-        size, field = len(packet) - start, start + (2 if four else 4)
-        if (
-            len(packet) < transport + 20
-            or packet[start + (9 if four else 6)] != TCP
-            or transport + (packet[transport + 12] >> 4) * 4 != len(packet)
-            or packet[field : field + 2] != (size if four else size - 40).to_bytes(2, "big")
-            or packet[transport + 13] & SYN
-        ):
+        four = packet[0] == 0x45
+        protocol, size = (packet[9], packet[2:4]) if four else (packet[6], packet[4:6])
+        if size != (len(packet) - (0 if four else 40)).to_bytes(2, "big"):
+            return False
+        header = NOTHING
+        if protocol == TCP:
+            transport = 20 if four else 40
+            if (
+                not partial
+                or len(packet) < transport + 20
+                or transport + (packet[transport + 12] >> 4) * 4 != len(packet)
+                or packet[transport + 13] & SYN
+            ):
+                return False
+            header = _header(transport)
+        elif protocol == UDP or partial:
             return False
         self._end()
-        self._writes.append((_header(transport), packet))
+        self._writes.append((header, packet))
         return True
 
     def cut(self) -> None:

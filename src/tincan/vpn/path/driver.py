@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import enum
 import os
 import socket
 import sys
@@ -98,11 +99,19 @@ class MemoryTap:
         os.close(self.fd)
 
 
+class Pump(enum.Enum):
+    """What a pump does."""
+
+    IN = "in"
+    OUT = "out"
+    BOTH = "both"
+
+
 @dataclass
 class PumpProcess:
     """One pump, as its driver sees it."""
 
-    name: str
+    which: Pump
     process: asyncio.subprocess.Process
     control: socket.socket
     asked: int = 0
@@ -110,8 +119,8 @@ class PumpProcess:
 
 
 @contextlib.asynccontextmanager
-async def open_plane(settings: PlaneSettings, tap: TapLike | None = None) -> AsyncIterator[DataPlane]:
-    """Make a tap and start its pumps; at the context's end all is gone.
+async def open_plane(settings: PlaneSettings, tap: TapLike | None = None, pumps: int = 1) -> AsyncIterator[DataPlane]:
+    """Make a tap and start its pumps, one for both directions or two; at the context's end all is gone.
 
     Raises `tincan.errors.DeviceMissing` where there is no right to, or no tap.
     """
@@ -121,11 +130,10 @@ async def open_plane(settings: PlaneSettings, tap: TapLike | None = None) -> Asy
         stack.callback(tap.close)
         _set_up(tap, settings)
         here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ends = ((Pump.BOTH, here),) if pumps == 1 else ((Pump.IN, here), (Pump.OUT, there))
         with here, there:
-            pumps = [
-                await _start(stack, name, tap, end, settings.mode) for name, end in (("in", here), ("out", there))
-            ]
-        plane = PumpedPlane(settings, tap, pumps[0], pumps[1])
+            started = [await _start(stack, which, tap, end, settings.mode) for which, end in ends]
+        plane = PumpedPlane(settings, tap, started)
         stack.push_async_callback(plane.close)
         await plane.begin()
         yield plane
@@ -163,7 +171,7 @@ def _segments(settings: PlaneSettings) -> int:
 
 
 async def _start(
-    stack: contextlib.AsyncExitStack, name: str, tap: TapLike, partner: socket.socket, mode: Mode
+    stack: contextlib.AsyncExitStack, which: Pump, tap: TapLike, partner: socket.socket, mode: Mode
 ) -> PumpProcess:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs, contextlib.ExitStack() as unfinished:
@@ -175,7 +183,8 @@ async def _start(
             sys.executable,
             "-P",
             "-m",
-            f"tincan.vpn.path.{name}pump",
+            "tincan.vpn.path.pump",
+            which.value,
             *map(str, fds),
             mode.value,
             str(int(tap.datagram_runs)),
@@ -185,7 +194,7 @@ async def _start(
         stack.push_async_callback(_end, process)
         stack.push(unfinished.pop_all())  # the socket is closed first, which ends the process
     ours.setblocking(False)
-    return PumpProcess(name, process, ours)
+    return PumpProcess(which, process, ours)
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
@@ -200,12 +209,13 @@ async def _end(process: asyncio.subprocess.Process) -> None:
 
 
 class PumpedPlane:
-    """A `DataPlane` of two pumps. Made by `open_plane`."""
+    """A `DataPlane` of one or two pumps. Made by `open_plane`."""
 
-    def __init__(self, settings: PlaneSettings, tap: TapLike, inward: PumpProcess, outward: PumpProcess) -> None:
+    def __init__(self, settings: PlaneSettings, tap: TapLike, pumps: list[PumpProcess]) -> None:
+        """``pumps``: the in pump first."""
         self._settings = settings
         self._tap = tap
-        self._in, self._out = inward, outward
+        self._pumps = pumps
         self._relayed: dict[int, Callable[[bytes], None]] = {}
         self._links: set[int] = set()
         self._events: asyncio.Queue[PlaneEvent] = asyncio.Queue(EVENTS)
@@ -218,7 +228,7 @@ class PumpedPlane:
     async def begin(self) -> None:
         """Give the pumps their settings."""
         loop = asyncio.get_running_loop()
-        for pump in (self._in, self._out):
+        for pump in self._pumps:
             loop.add_reader(pump.control, self._readable, pump)
             self._watchers.append(asyncio.create_task(self._watch(pump)))
         await self._configure()
@@ -227,7 +237,7 @@ class PumpedPlane:
         """Listen no more."""
         loop = asyncio.get_running_loop()
         self._ended.set()
-        for pump in (self._in, self._out):
+        for pump in self._pumps:
             loop.remove_reader(pump.control)
             pump.control.close()
         await settle(*self._watchers)
@@ -261,8 +271,8 @@ class PumpedPlane:
         cipher = keys.cipher.value
         prefixes = [prefix(address) for address in addresses]
         # The in pump first, addresses and all: as soon as the peer hears from the other one it sends.
-        for pump, secret in ((self._in, keys.receive), (self._out, keys.send)):
-            await self._order(pump, AddLink(number, secret, cipher, remote), fds)
+        for pump in self._pumps:
+            await self._order(pump, AddLink(number, keys.send, keys.receive, cipher, remote), fds)
             if prefixes:
                 await self._order(pump, SetPeer(number, prefixes))
 
@@ -270,29 +280,25 @@ class PumpedPlane:
         """Use another transport for a link."""
         self._known(number)
         remote, fds = self._transport(number, transport)
-        for pump in (self._in, self._out):
-            await self._order(pump, MoveLink(number, remote), fds)
+        await self._all(MoveLink(number, remote), fds)
 
     async def remove_link(self, number: int) -> None:
         """Forget a link."""
         if number in self._links:
-            for pump in (self._out, self._in):
-                await self._order(pump, RemoveLink(number))
+            await self._all(RemoveLink(number))
             self._links.discard(number)
             self._relayed.pop(number, None)
 
     async def set_peer(self, number: int, addresses: tuple[Interface | Network, ...]) -> None:
         """Say which addresses a link's peer has."""
         self._known(number)
-        order = SetPeer(number, [prefix(address) for address in addresses])
-        for pump in (self._in, self._out):
-            await self._order(pump, order)
+        await self._all(SetPeer(number, [prefix(address) for address in addresses]))
 
     async def inject(self, packet: bytes) -> None:
         """Write a packet to the tap."""
         if not 0 < len(packet) <= 0xFFFF:
             raise ValueError("a packet has 1 to 65535 bytes")
-        await self._order(self._in, Inject(packet))
+        await self._all(Inject(packet))
 
     async def configure(self, settings: PlaneSettings) -> None:
         """Change the settings."""
@@ -305,14 +311,13 @@ class PumpedPlane:
     async def _configure(self) -> None:
         settings = self._settings
         own = [(address.packed, address.network.prefixlen) for address in settings.addresses]
-        order = Configure(_largest(settings), own, settings.allow_dhcp, settings.allow_ra, settings.translation)
-        for pump in (self._in, self._out):
-            await self._order(pump, order)
+        ra, dhcp = settings.allow_ra, settings.allow_dhcp
+        await self._all(Configure(_largest(settings), own, dhcp, ra, settings.translation))
 
     def received(self, number: int, datagram: bytes) -> None:
         """Take a datagram of a relayed link."""
         with contextlib.suppress(OSError):
-            self._in.control.send(pack(Received(number, datagram)))
+            self._pumps[0].control.send(pack(Received(number, datagram)))
 
     async def events(self) -> AsyncIterator[PlaneEvent]:
         """Give what happens."""
@@ -335,10 +340,10 @@ class PumpedPlane:
 
     async def statistics(self) -> dict[int, LinkStatistics]:
         """Say how each link is doing."""
-        answers = [await self._order(pump, Report()) for pump in (self._out, self._in)]
-        merged = {
-            number: answers[0].figures.get(number, {}) | answers[1].figures.get(number, {}) for number in self._links
-        }
+        merged: dict[int, dict[str, int | float | None]] = {number: {} for number in self._links}
+        for done in await self._all(Report()):
+            for number, figures in done.figures.items():
+                merged[number] = merged.get(number, {}) | figures
         return {number: msgspec.convert(figures, LinkStatistics) for number, figures in merged.items()}
 
     # -- the pumps
@@ -355,6 +360,10 @@ class PumpedPlane:
         self._relayed[number] = transport.send
         return None, []
 
+    async def _all(self, order: Order, fds: list[int] | None = None) -> list[Done]:
+        """Give an order to the pumps, the in pump first: who may be sent to is listened to already."""
+        return [await self._order(pump, order, fds) for pump in self._pumps]
+
     async def _order(self, pump: PumpProcess, order: Order, fds: list[int] | None = None) -> Done:
         """Give an order and wait until it is carried out."""
         self._check()
@@ -368,10 +377,10 @@ class PumpedPlane:
                     await _send(pump.control, pack(Ask(number, order)), fds or [])
                     return await answer
             except TimeoutError:
-                self._fail(f"The {pump.name} pump of the virtual network does not answer.")
+                self._fail("A pump of the virtual network does not answer.")
                 raise self._failed() from None
             except OSError:
-                self._fail(f"The {pump.name} pump of the virtual network has died.")
+                self._fail("A pump of the virtual network has died.")
                 raise self._failed() from None
             finally:
                 pump.answers.pop(number, None)
@@ -389,7 +398,7 @@ class PumpedPlane:
         if self._failure is None and not self._ended.is_set():
             self._failure = WorldError(sentence)
         self._ended.set()
-        for pump in (self._in, self._out):
+        for pump in self._pumps:
             for answer in pump.answers.values():
                 if not answer.done():
                     answer.set_exception(self._failed())
@@ -397,7 +406,7 @@ class PumpedPlane:
     async def _watch(self, pump: PumpProcess) -> None:
         """Notice that a pump dies."""
         await pump.process.wait()
-        self._fail(f"The {pump.name} pump of the virtual network has died.")
+        self._fail("A pump of the virtual network has died.")
 
     def _readable(self, pump: PumpProcess) -> None:
         try:

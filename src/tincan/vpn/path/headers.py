@@ -21,6 +21,9 @@ IPV4, ARP, IPV6 = 0x0800, 0x0806, 0x86DD
 VLAN, QINQ = 0x8100, 0x88A8
 MAC_HEADER = 14
 
+ECHO_6 = (128, 129)
+"""Echo request and reply (RFC 4443, section 4)."""
+
 CHECKSUM_AT = {TCP: 16, UDP: 6}
 SHORTEST = {TCP: 20, UDP: 8}
 
@@ -105,12 +108,28 @@ def simple(data: Buffer, start: int) -> int:
 
 
 def flow(packet: bytes, start: int) -> bytes:
-    """Give protocol, addresses and ports of a `simple` packet in one piece; nothing for any other."""
-    if len(packet) < start + 28 or not (transport := simple(packet, start)):
+    """Give protocol, addresses and ports of a `simple` packet in one piece, of ICMP its type and code; else nothing.
+
+    Packets of one flow are judged alike. So there is none for neighbour discovery: what matters there is inside.
+    """
+    if len(packet) < start + 28:
         return b""
-    if transport == start + 20:
-        return packet[start + 9 : start + 10] + packet[start + 12 : start + 24]
-    return packet[start + 6 : start + 7] + packet[start + 8 : start + 44]
+    if packet[start] == 0x45:
+        protocol = packet[start + 9 : start + 10]
+        if packet[start + 6] & 0x3F or packet[start + 7] or protocol not in _FLOWS:
+            return b""
+        return protocol + packet[start + 12 : start + _FLOWS[protocol]]
+    protocol = packet[start + 6 : start + 7]
+    if packet[start] >> 4 != 6 or protocol not in _FLOWS_6 or len(packet) < start + 48:
+        return b""
+    if protocol[0] == ICMP6 and packet[start + 40] not in ECHO_6:
+        return b""
+    return protocol + packet[start + 8 : start + _FLOWS_6[protocol]]
+
+
+_FLOWS = {bytes((TCP,)): 24, bytes((UDP,)): 24, bytes((ICMP,)): 22}
+_FLOWS_6 = {bytes((TCP,)): 44, bytes((UDP,)): 44, bytes((ICMP6,)): 42}
+"""Where the part of the headers ends that tells a flow from others."""
 
 
 def addresses(data: Buffer, layout: Layout) -> tuple[bytes, bytes]:

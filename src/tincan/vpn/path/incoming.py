@@ -178,7 +178,7 @@ class Incoming:
         elif self._translate is None:
             name = flow(packet, 0)
             known = name in link.known
-            if known and partial and self._coalescer.alone(packet, 0):
+            if known and self._coalescer.alone(packet, partial):
                 return
             layout = parse(packet)
             verdict = Verdict.PASSED if known and layout else self._filter.packet(link.number, packet, layout)

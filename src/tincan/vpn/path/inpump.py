@@ -1,15 +1,15 @@
-"""The in pump: from the sockets to the tap. ``python -m tincan.vpn.path.inpump CONTROL PARTNER TAP MODE RUNS``."""
+"""The in half of a pump: from the sockets to the tap."""
 
 from __future__ import annotations
 
 import functools
 import socket
-import sys
 import time
+from collections.abc import Callable
 
+from tincan.vpn.path.hub import CONTROL_SIZE, LARGEST, SOON, UDP_GRO, Figures, Hub, opened
 from tincan.vpn.path.incoming import Incoming, Translate
 from tincan.vpn.path.plane import Cipher, Mode
-from tincan.vpn.path.pump import CONTROL_SIZE, LARGEST, SOON, UDP_GRO, Pump, begin, opened
 from tincan.vpn.path.vnet import NOTHING
 from tincan.vpn.path.words import (
     AddLink,
@@ -35,11 +35,13 @@ LISTENED = 2
 """Sockets of a link that are listened to: the present one and the former."""
 
 
-class InPump(Pump):
+class InPump:
     """The loop around `Incoming`."""
 
-    def __init__(self, control: int, partner: int, tap: int, mode: Mode, datagram_runs: bool) -> None:
-        super().__init__(control, partner, tap, ToIn)  # type: ignore[arg-type]
+    def __init__(self, hub: Hub, mode: Mode, datagram_runs: bool, after: Callable[[], None] | None = None) -> None:
+        """``after``: called when something was written to the tap."""
+        self._hub = hub
+        self._after = after
         self.core = Incoming(mode is Mode.SWITCH, datagram_runs)
         self._sockets: dict[int, list[socket.socket]] = {}
         self._buffer = bytearray(LARGEST)
@@ -47,6 +49,7 @@ class InPump(Pump):
         self._buffers = [self._buffer]
         self._read_at = 0.0
         self._heard: set[int] = set()
+        hub.add(self)
 
     def _readable(self, number: int, link: socket.socket) -> None:
         """Receive what a socket has; large runs are written at once."""
@@ -75,18 +78,21 @@ class InPump(Pump):
         self._write()
 
     def _write(self) -> None:
-        for write in self.core.writes():
-            self.write(write)
+        writes = self.core.writes()
+        for write in writes:
+            self._hub.write(write)
+        if writes and self._after is not None:
+            self._after()
 
     def turn(self, now: float) -> float:
         """Tell what is to be told."""
         words = self.core.words
         if words:
             for word in words:
-                self.tell_partner(word)
+                self._hub.tell_other(self, word)
                 if isinstance(word, Heard) and word.link not in self._heard:
                     self._heard.add(word.link)
-                    self.tell_driver(word)
+                    self._hub.tell_driver(word)
             words.clear()
         return float("inf")
 
@@ -97,12 +103,12 @@ class InPump(Pump):
 
     # -- orders
 
-    def obey(self, order: Order, sockets: list[int]) -> dict[int, dict[str, int | float | None]]:
+    def obey(self, order: Order, sockets: list[int]) -> Figures:
         """Carry out an order."""
         core = self.core
         match order:
             case AddLink():
-                core.add_link(order.link, order.secret, Cipher(order.cipher))
+                core.add_link(order.link, order.receive, Cipher(order.cipher))
                 self._listen(order.link, order.remote, sockets)
             case MoveLink():
                 self._listen(order.link, order.remote, sockets)
@@ -117,7 +123,7 @@ class InPump(Pump):
                 translate = None if order.translation is None else translator(order.translation)
                 core.configure(order.own, order.allow_dhcp, order.allow_ra, translate)
             case Inject():
-                self.write((NOTHING, order.packet))
+                self._hub.write((NOTHING, order.packet))
             case Report():
                 return {
                     link.number: {
@@ -140,12 +146,12 @@ class InPump(Pump):
         link = opened(sockets[0], ":" in remote[0])
         listened = self._sockets.setdefault(number, [])
         listened.append(link)
-        self.watch(link.fileno(), functools.partial(self._readable, number, link))
+        self._hub.watch(link.fileno(), functools.partial(self._readable, number, link))
         while len(listened) > LISTENED:
             self._leave(listened.pop(0))
 
     def _leave(self, link: socket.socket) -> None:
-        self.unwatch(link.fileno())
+        self._hub.unwatch(link.fileno())
         link.close()
 
     def told(self, word: ToIn | ToOut) -> None:
@@ -159,13 +165,3 @@ class InPump(Pump):
 def translator(maps: dict[int, dict[str, str]]) -> Translate:
     """Load the translator, which only a social network needs."""
     raise NotImplementedError
-
-
-def main() -> None:
-    """Run until the driver goes away."""
-    control, partner, tap, mode, datagram_runs = begin(sys.argv[1:])
-    InPump(control, partner, tap, mode, datagram_runs).run()
-
-
-if __name__ == "__main__":
-    main()

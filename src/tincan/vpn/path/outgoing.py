@@ -209,10 +209,11 @@ class Outgoing:
     def _send(self, link: OutLink, buffer: Buffer, start: int, now: float) -> None:
         """Send a packet by a link; ``start`` is where its IP header begins, negative if it has none."""
         limit = link.path.limit
-        if start >= 0 and len(buffer) <= limit + LENGTH and _goes_as_it_is(buffer, start + LENGTH):
-            self._seal(link, wire.PARTIAL, (buffer[LENGTH:],), now)
+        if start >= 0 and len(buffer) <= limit + LENGTH and (kind := _goes_as_it_is(buffer, start + LENGTH)):
+            self._seal(link, kind, (buffer[LENGTH:],), now)
             return
         vnet = unpack(buffer)
+        kind = wire.WHOLE
         if vnet.gso:
             segments = split(buffer[LENGTH:], start, vnet, limit) if start >= 0 else None
             if segments:
@@ -222,7 +223,6 @@ class Outgoing:
             return
         packet = bytes(buffer[LENGTH:])
         layout = parse(packet, start) if start >= 0 else None
-        kind = wire.WHOLE
         if vnet.flags & NEEDS_CHECKSUM:
             if layout is not None and _as_parsed(vnet, layout):
                 kind = wire.PARTIAL
@@ -387,18 +387,23 @@ class Outgoing:
                     self._found(link)
 
 
-def _goes_as_it_is(buffer: Buffer, start: int) -> bool:
-    """Say whether nothing is to be done to a packet, as with nearly all small ones: a quick look.
+def _goes_as_it_is(buffer: Buffer, start: int) -> int:
+    """Give the kind of datagram for a packet that nothing is to be done to, as with nearly all small ones; else 0.
 
-    TCP without SYN, or UDP, alone, its checksum partial and where the receiver will look for it.
+    A quick look: TCP without SYN, or UDP, alone, its checksum partial and where the receiver will look
+    for it; or anything but TCP that is complete.
     """
-    if buffer[0] != NEEDS_CHECKSUM or buffer[1] or len(buffer) < start + 28 or not (at := simple(buffer, start)):
-        return False
+    if buffer[1] or len(buffer) < start + 28:
+        return 0
+    if not buffer[0]:
+        return wire.WHOLE if buffer[start + (9 if buffer[start] >> 4 == 4 else 6)] != TCP else 0
+    if buffer[0] != NEEDS_CHECKSUM or not (at := simple(buffer, start)):
+        return 0
     checksum_start, offset = _CHECKSUM_FIELD.unpack_from(buffer, 6)
     protocol = buffer[start + (9 if at == start + 20 else 6)]
-    if checksum_start != at - LENGTH or offset != CHECKSUM_AT[protocol]:
-        return False
-    return len(buffer) >= at + SHORTEST[protocol] and (protocol != TCP or not buffer[at + 13] & SYN)
+    if checksum_start != at - LENGTH or offset != CHECKSUM_AT[protocol] or len(buffer) < at + SHORTEST[protocol]:
+        return 0
+    return 0 if protocol == TCP and buffer[at + 13] & SYN else wire.PARTIAL
 
 
 def _as_parsed(vnet: Vnet, layout: Layout) -> bool:

@@ -1,18 +1,16 @@
-"""The out pump: from the tap to the sockets. ``python -m tincan.vpn.path.outpump CONTROL PARTNER TAP MODE RUNS``."""
+"""The out half of a pump: from the tap to the sockets."""
 
 from __future__ import annotations
 
 import errno
 import os
 import socket
-import sys
 import time
 from dataclasses import dataclass
 
+from tincan.vpn.path.hub import LARGEST, SIZE, SOON, UDP_SEGMENT, Figures, Hub, may_fragment, opened
 from tincan.vpn.path.outgoing import Outgoing, Send
 from tincan.vpn.path.plane import Cipher, Mode
-from tincan.vpn.path.pump import LARGEST, SIZE, SOON, UDP_SEGMENT, Pump, begin, may_fragment, opened
-from tincan.vpn.path.vnet import NOTHING
 from tincan.vpn.path.words import (
     AddLink,
     Answered,
@@ -20,12 +18,12 @@ from tincan.vpn.path.words import (
     Exhausted,
     Found,
     Heard,
-    Inject,
     Learned,
     Local,
     MoveLink,
     Order,
     Probed,
+    Received,
     Relay,
     RemoveLink,
     Report,
@@ -47,11 +45,11 @@ class Way:
     ipv6: bool
 
 
-class OutPump(Pump):
+class OutPump:
     """The loop around `Outgoing`."""
 
-    def __init__(self, control: int, partner: int, tap: int, mode: Mode) -> None:
-        super().__init__(control, partner, tap, ToOut)  # type: ignore[arg-type]
+    def __init__(self, hub: Hub, mode: Mode) -> None:
+        self._hub = hub
         self.core = Outgoing(mode is Mode.SWITCH, 1500)
         self._ways: dict[int, Way] = {}
         self._buffer = bytearray(LARGEST)
@@ -60,7 +58,8 @@ class OutPump(Pump):
         self._read_at = 0.0
         self._deadline = 0.0
         """When the core wants to be called; 0 after anything that may have changed that."""
-        self.watch(tap, self._readable)
+        hub.watch(hub.tap, self._readable)
+        hub.add(self)
 
     def _readable(self) -> None:
         """Read what the tap has, and send each full run at once.
@@ -68,7 +67,7 @@ class OutPump(Pump):
         Mostly there is one packet, and a second call would be for nothing; where packets follow
         each other, all are read.
         """
-        core, tap, view, buffers = self.core, self.tap, self._view, self._buffers
+        core, tap, view, buffers = self.core, self._hub.tap, self._view, self._buffers
         now = time.monotonic()
         many = now - self._read_at < SOON
         for count in range(TURN if many else 1):
@@ -86,6 +85,14 @@ class OutPump(Pump):
                 self._send(now)
         self._read_at = now if many or count == 0 else 0.0
 
+    def received(self, message: Received) -> None:
+        """That is for the other half."""
+
+    def answer(self) -> None:
+        """Look whether the kernel has answered to what was just written to the tap: often it has at once."""
+        self._readable()
+        self._send(time.monotonic(), last=True)
+
     def turn(self, now: float) -> float:
         """Send what is there."""
         core = self.core
@@ -94,15 +101,15 @@ class OutPump(Pump):
             self._deadline = core.deadline()
         self._send(now, last=True)
         for write in core.writes:
-            self.write(write)
+            self._hub.write(write)
         core.writes.clear()
         for event in core.events:
             if isinstance(event, Local):
-                self.tell_partner(event)
+                self._hub.tell_other(self, event)
                 continue
-            self.tell_driver(event)
+            self._hub.tell_driver(event)
             if isinstance(event, Found):
-                self.tell_partner(event)
+                self._hub.tell_other(self, event)
         core.events.clear()
         return self._deadline
 
@@ -112,7 +119,7 @@ class OutPump(Pump):
             if way is None:
                 continue
             if way.socket is None:
-                self.tell_driver(Relay(send.link, send.datagrams))
+                self._hub.tell_driver(Relay(send.link, send.datagrams))
                 continue
             try:
                 self._transmit(way.socket, way, send)
@@ -138,14 +145,14 @@ class OutPump(Pump):
 
     # -- orders
 
-    def obey(self, order: Order, sockets: list[int]) -> dict[int, dict[str, int | float | None]]:
+    def obey(self, order: Order, sockets: list[int]) -> Figures:
         """Carry out an order."""
         core, now = self.core, time.monotonic()
         self._deadline = 0.0
         match order:
             case AddLink():
                 self._way(order.link, order.remote, sockets)
-                core.add_link(order.link, order.secret, Cipher(order.cipher), now)
+                core.add_link(order.link, order.send, Cipher(order.cipher), now)
             case MoveLink():
                 self._way(order.link, order.remote, sockets)
                 core.moved(order.link, now)
@@ -158,8 +165,6 @@ class OutPump(Pump):
                 core.set_peer(order.link, order.prefixes, now)
             case Configure():
                 core.configure(order.largest, order.own, order.allow_dhcp, order.allow_ra, now)
-            case Inject():
-                self.write((NOTHING, order.packet))
             case Report():
                 return {
                     link.number: {
@@ -199,13 +204,3 @@ class OutPump(Pump):
                 core.learned(word.link, word.mac, now)
             case Exhausted():
                 core.exhausted(word.link)
-
-
-def main() -> None:
-    """Run until the driver goes away."""
-    control, partner, tap, mode, _ = begin(sys.argv[1:])
-    OutPump(control, partner, tap, mode).run()
-
-
-if __name__ == "__main__":
-    main()

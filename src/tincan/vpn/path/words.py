@@ -102,7 +102,8 @@ class AddLink(Word, frozen=True):
     """A new link; its socket comes with the message unless it is relayed (no remote address)."""
 
     link: int
-    secret: bytes
+    send: bytes
+    receive: bytes
     cipher: str
     remote: tuple[str, int] | None
 

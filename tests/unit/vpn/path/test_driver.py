@@ -67,7 +67,7 @@ class End:
 
 
 @asynccontextmanager
-async def ends(mode: Mode = Mode.IP) -> AsyncIterator[tuple[End, End]]:
+async def ends(mode: Mode = Mode.IP, pumps: int = 1) -> AsyncIterator[tuple[End, End]]:
     """Open two planes, not linked yet."""
     async with AsyncExitStack() as stack:
         made = []
@@ -77,7 +77,7 @@ async def ends(mode: Mode = Mode.IP) -> AsyncIterator[tuple[End, End]]:
             )
             tap = MemoryTap()
             stack.callback(tap.other.close)
-            made.append(End(await stack.enter_async_context(open_plane(settings, tap)), tap))
+            made.append(End(await stack.enter_async_context(open_plane(settings, tap, pumps)), tap))
             stack.push_async_callback(settle, made[-1].listening)
         yield made[0], made[1]
 
@@ -102,9 +102,9 @@ async def connect(one: End, other: End, family: socket.AddressFamily = socket.AF
         await end.plane.set_peer(7, tuple(map(ip_interface, peer)))
 
 
-@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])
-async def test_packets_go_both_ways(family: socket.AddressFamily) -> None:
-    async with ends() as (one, other):
+@pytest.mark.parametrize(("family", "pumps"), [(socket.AF_INET, 1), (socket.AF_INET6, 2)])
+async def test_packets_go_both_ways(family: socket.AddressFamily, pumps: int) -> None:
+    async with ends(pumps=pumps) as (one, other):
         await connect(one, other, family)
         large = p.tcp(payload=bytes(60_000), partial=True)
         await one.tell(p.gso(large, 1360))
@@ -123,8 +123,9 @@ async def test_packets_go_both_ways(family: socket.AddressFamily) -> None:
         assert counted.heard is not None
 
 
-async def test_frames_go_both_ways() -> None:
-    async with ends(Mode.SWITCH) as (one, other):
+@pytest.mark.parametrize("pumps", [1, 2])
+async def test_frames_go_both_ways(pumps: int) -> None:
+    async with ends(Mode.SWITCH, pumps) as (one, other):
         await connect(one, other)
         request = p.arp(p.MAC_A, p.A4, p.B4)
         await one.tell(p.plain(request))
@@ -193,11 +194,11 @@ async def test_misuse_is_a_value_error() -> None:
 
 async def test_a_pump_that_dies_is_noticed() -> None:
     async with ends() as (one, _):
-        pump = one.plane._out.process  # type: ignore[attr-defined]
+        pump = one.plane._pumps[-1].process  # type: ignore[attr-defined]
         pump.send_signal(signal.SIGKILL)
-        with pytest.raises(WorldError, match="out pump"):
+        with pytest.raises(WorldError, match="pump"):
             await asyncio.wait_for(one.listening, PATIENCE)
-        with pytest.raises(WorldError, match="out pump"):
+        with pytest.raises(WorldError, match="pump"):
             await one.plane.statistics()
 
 
@@ -208,8 +209,8 @@ async def test_pumps_end_with_their_driver() -> None:
         "from tincan.vpn.path.driver import MemoryTap, open_plane\n"
         "from tincan.vpn.path.plane import PlaneSettings\n"
         "async def main():\n"
-        "    async with open_plane(PlaneSettings(), MemoryTap()) as plane:\n"
-        "        print(plane._in.process.pid, plane._out.process.pid, flush=True)\n"
+        "    async with open_plane(PlaneSettings(), MemoryTap(), 2) as plane:\n"
+        "        print(*(pump.process.pid for pump in plane._pumps), flush=True)\n"
         "        await asyncio.sleep(600)\n"
         "asyncio.run(main())\n"
     )
@@ -233,7 +234,7 @@ def alive(pid: int) -> bool:
 
 
 def test_pumps_start_lean() -> None:
-    code = "import sys, tincan.vpn.path.inpump, tincan.vpn.path.outpump; print(*sys.modules)"
+    code = "import sys, tincan.vpn.path.pump; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert {"asyncio", "aiortc", "click", "ssl"} & set(loaded) == set()
 

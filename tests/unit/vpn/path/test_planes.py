@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tincan.vpn.path import wire
 from tincan.vpn.path.plane import Cipher
 from tincan.vpn.path.switch import FLOOD_BURST
-from tincan.vpn.path.vnet import NEEDS_CHECKSUM, Vnet
+from tincan.vpn.path.vnet import NEEDS_CHECKSUM, Vnet, unpack
 from tincan.vpn.path.wire import Sealer
 from tincan.vpn.path.words import Exhausted, Found, Spent, Wanted
 from unit.vpn.path import packets as p
@@ -336,6 +336,45 @@ def test_a_frame_without_links_is_told_of() -> None:
     one.outgoing.take(p.plain(p.frame(p.tcp())), 0.0)
     one.exchange_words()
     assert one.told == [Wanted(p.frame(p.tcp()), p.MAC_B)]
+
+
+def test_a_good_flow_is_no_cover() -> None:
+    """What is judged by more than addresses and ports is judged each time."""
+    three = net("abc", switched=True)
+    for target, count in ((p.B6, 1), (p.C6, 0), (p.B6, 1)):
+        body = bytes(4) + ip_address(target).packed
+        three.send("b", p.plain(p.frame(p.icmp6(p.B6, p.A6, 136, body), p.MAC_B, p.MAC_A)))
+        assert len(three.arrived("a")) == count
+    assert three.planes["a"].incoming.links[three.planes["a"].numbers["b"]].spoofed == 1
+
+
+@pytest.mark.parametrize("switched", [False, True])
+def test_flows_are_judged_anew_when_addresses_move(switched: bool) -> None:
+    three = net("abc", switched)
+    packets = [p.udp(p.B4, p.A4), p.tcp(p.B6, p.A6, partial=True), p.ip(p.B4, p.A4, 1, b"\x08\0abcdef")]
+    if switched:
+        packets = [p.frame(packet, p.MAC_B, p.MAC_A) for packet in packets]
+    for _ in range(2):
+        three.send("b", *map(p.plain, packets))
+        assert len(three.arrived("a")) == 3
+    three.planes["a"].peer("c", p.B4, p.B6)
+    three.send("b", *map(p.plain, packets))
+    assert three.arrived("a") == []
+
+
+def test_pings_and_answers_go_the_short_way() -> None:
+    two = net()
+    for ends, protocol, body in (((p.A4, p.B4), 1, b"\x08\0abcdef"), ((p.A6, p.B6), 58, b"\x80\0abcdef")):
+        ping = p.ip(*ends, protocol, body)
+        acknowledgement = p.tcp(*ends, options=bytes.fromhex("0101080a") + b"timetime", partial=True)
+        at = 20 if protocol == 1 else 40
+        for _ in range(3):
+            two.send("a", p.plain(ping), Vnet(NEEDS_CHECKSUM, 0, 0, 0, at, 16).pack() + acknowledgement)
+            got, two.planes["b"].got = two.planes["b"].got, []
+            assert [written[10:] for written in got] == [ping, acknowledgement]
+            assert unpack(got[0]) == Vnet()
+            assert unpack(got[1])[:2] == (NEEDS_CHECKSUM, 0)
+            assert unpack(got[1])[4:] == (at, 16)
 
 
 # -- anything

@@ -1,0 +1,172 @@
+"""The loop of a pump: orders from the driver, words between its two halves, descriptors to wait for.
+
+A pump has one half (`tincan.vpn.path.outpump`, `tincan.vpn.path.inpump`) or both. With both in one process an
+answer needs nobody else to wake up; with a process a direction both directions can be busy at once.
+
+A pump is started with its descriptors on the command line, and ends when its driver goes away. It imports no
+asyncio: starting takes a tenth of a second, and a turn of the loop a few microseconds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import socket
+import struct
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+
+from tincan.vpn.path.coalesce import Write
+from tincan.vpn.path.words import Ask, Done, Order, Received, ToDriver, ToIn, ToOut, ToPump, pack
+
+UDP_SEGMENT, UDP_GRO = 103, 104
+SO_SNDBUFFORCE, SO_RCVBUFFORCE = 32, 33
+IP_MTU_DISCOVER, IPV6_MTU_DISCOVER = 10, 23
+PMTUDISC_DONT, PMTUDISC_PROBE = 0, 3
+
+LARGEST = 65536 + 64
+"""A packet of the tap with its vnet header; or what one receive call gives."""
+MESSAGE = 1 << 18
+BUFFER = 8 << 20
+"""Of each UDP socket: some milliseconds of traffic, for when the pump does not run."""
+SOON = 100e-6
+"""Seconds between two readings of a descriptor that show that there is more than one packet at a time."""
+
+SIZE = struct.Struct("@H")
+CONTROL_SIZE = struct.Struct("@i")
+
+
+Figures = dict[int, dict[str, int | float | None]]
+
+
+class Half(Protocol):
+    """One direction."""
+
+    def obey(self, order: Order, sockets: list[int]) -> Figures:
+        """Carry out an order, as far as it is for this half; gives the figures if they were asked for."""
+
+    def told(self, word: ToIn | ToOut) -> None:
+        """Take a word of the other half."""
+
+    def received(self, message: Received) -> None:
+        """Take a datagram of a relayed link."""
+
+    def turn(self, now: float) -> float:
+        """Do what is due, after everything that has come; gives when there is more to do."""
+
+
+class Hub:
+    """The loop, and what is said through it."""
+
+    def __init__(self, control: int, partner: int | None, tap: int) -> None:
+        self.tap = tap
+        self._control = socket.socket(fileno=control)
+        self._partner = None if partner is None else socket.socket(fileno=partner)
+        self._halves: list[Half] = []
+        self._poll = select.epoll()
+        self._handlers: dict[int, Callable[[], None]] = {}
+        self._orders = msgspec.msgpack.Decoder(ToPump)
+        self._words = msgspec.msgpack.Decoder(ToIn | ToOut)
+        self._over = False
+        self.watch(control, self._ordered)
+        if partner is not None:
+            self.watch(partner, self._told)
+
+    def add(self, half: Half) -> None:
+        """Take a half in."""
+        self._halves.append(half)
+
+    def watch(self, fd: int, handler: Callable[[], None]) -> None:
+        """Call a handler when there is something to read."""
+        self._handlers[fd] = handler
+        self._poll.register(fd, select.EPOLLIN)
+
+    def unwatch(self, fd: int) -> None:
+        """Do not any more."""
+        if self._handlers.pop(fd, None) is not None:
+            self._poll.unregister(fd)
+
+    def run(self) -> None:
+        """Go on until the driver is gone."""
+        handlers, clock, turns = self._handlers, time.monotonic, [half.turn for half in self._halves]
+        deadline = 0.0
+        while not self._over:
+            wait = -1.0 if deadline == float("inf") else max(0.0, deadline - clock())
+            for fd, _ in self._poll.poll(wait):
+                handler = handlers.get(fd)
+                if handler is not None:
+                    handler()
+            now = clock()
+            deadline = min([turn(now) for turn in turns])
+
+    def tell_driver(self, word: ToDriver) -> None:
+        """Tell the driver; what it does not take is lost, but for the answers to its orders."""
+        self._tell(self._control, word, 0 if isinstance(word, Done) else socket.MSG_DONTWAIT)
+
+    def tell_other(self, half: Half, word: ToIn | ToOut) -> None:
+        """Tell the other half; what it does not take is lost, and will be said again or is not needed."""
+        if self._partner is not None:
+            self._tell(self._partner, word, socket.MSG_DONTWAIT)
+        for other in self._halves:
+            if other is not half:
+                other.told(word)
+
+    def write(self, write: Write) -> None:
+        """Write one packet to the tap; the kernel may refuse it."""
+        try:  # noqa: SIM105  this is done for each packet, and contextlib.suppress takes its time
+            os.writev(self.tap, write)
+        except OSError:
+            pass
+
+    def _tell(self, where: socket.socket, word: ToDriver | ToIn | ToOut, flags: int) -> None:
+        with contextlib.suppress(OSError):
+            where.send(pack(word), flags)
+
+    def _ordered(self) -> None:
+        message, fds, _, _ = socket.recv_fds(self._control, MESSAGE, 4)
+        if not message:
+            self._over = True
+            return
+        word = self._orders.decode(message)
+        if not isinstance(word, Ask):
+            for half in self._halves:
+                half.received(word)
+            return
+        figures: Figures = {}
+        for half in self._halves:
+            for link, counted in half.obey(word.order, list(map(os.dup, fds))).items():
+                figures[link] = figures.get(link, {}) | counted
+        for fd in fds:
+            os.close(fd)
+        self.tell_driver(Done(word.number, figures))
+
+    def _told(self) -> None:
+        message = self._partner.recv(MESSAGE) if self._partner is not None else b""
+        if message:
+            for half in self._halves:
+                half.told(self._words.decode(message))
+        elif self._partner is not None:
+            self.unwatch(self._partner.fileno())  # the driver will notice
+
+
+def opened(fd: int, ipv6: bool) -> socket.socket:
+    """Take over a link's UDP socket and set what the pumps need."""
+    os.set_blocking(fd, True)
+    link = socket.socket(fileno=fd)
+    for option in (SO_SNDBUFFORCE, SO_RCVBUFFORCE):
+        with contextlib.suppress(OSError):
+            link.setsockopt(socket.SOL_SOCKET, option, BUFFER)
+    link.setsockopt(socket.IPPROTO_UDP, UDP_GRO, 1)
+    link.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", 0, 200_000))
+    may_fragment(link, ipv6, False)
+    return link
+
+
+def may_fragment(link: socket.socket, ipv6: bool, may: bool) -> None:
+    """Let IP cut datagrams on the way, or not."""
+    level, option = (socket.IPPROTO_IPV6, IPV6_MTU_DISCOVER) if ipv6 else (socket.IPPROTO_IP, IP_MTU_DISCOVER)
+    link.setsockopt(level, option, PMTUDISC_DONT if may else PMTUDISC_PROBE)
