@@ -200,10 +200,11 @@ def up(
 
 async def _up(name: str, tap: str, settings: UpSettings, log_file: str | None, output: NetOutput) -> None:
     from tincan.vpn.group import store
-    from tincan.vpn.group.control import serving
+    from tincan.vpn.group.control import not_up_yet, serving
     from tincan.vpn.group.network import GroupNetwork
     from tincan.vpn.module.client import spawn
 
+    await not_up_yet(store.socket_folder(), name)
     arguments = () if log_file is None else ("--log-file", log_file)
     async with spawn(tap=tap, arguments=arguments) as module:
         network = GroupNetwork(name, module, settings, output.network)

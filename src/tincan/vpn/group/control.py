@@ -53,9 +53,7 @@ Reply = Callable[[Question], Awaitable[object]]
 @contextlib.asynccontextmanager
 async def serving(folder: Path, name: str, reply: Reply) -> AsyncIterator[None]:
     """Answer questions while this lasts; `UsageError` when another process does already."""
-    with contextlib.suppress(NotUp):
-        await ask(folder, name, Question("status"))
-        raise UsageError(f"{name!r} is up already on this machine.")
+    await not_up_yet(folder, name)
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -89,6 +87,13 @@ async def serving(folder: Path, name: str, reply: Reply) -> AsyncIterator[None]:
         with _path(folder, name) as path, contextlib.suppress(OSError):
             if os.stat(path).st_ino == inode:  # not that of another one that was started meanwhile
                 os.unlink(path)
+
+
+async def not_up_yet(folder: Path, name: str) -> None:
+    """Raise `UsageError` when a process of this machine has the network up."""
+    with contextlib.suppress(NotUp):
+        await ask(folder, name, Question("status"))
+        raise UsageError(f"{name!r} is up already on this machine.")
 
 
 async def _answered(line: bytes, reply: Reply) -> Answer:

@@ -44,6 +44,7 @@ from tincan.vpn.group.membership import (
 )
 from tincan.vpn.module.interface import Module
 from tincan.vpn.names.naming import Naming, naming
+from tincan.vpn.party.keys import uid_of
 from tincan.vpn.party.links import Links, LinkSettings
 from tincan.vpn.party.messages import Message
 from tincan.vpn.party.places import MakePart, Places, open_places
@@ -165,7 +166,7 @@ class GroupNetwork:
                 )
             )
             self._links.settings = self._link_settings()
-            self._sealed = SealedLine(self._places.line, state.keys, clock=self._clock)
+            self._sealed = SealedLine(self._places.line, state.keys, clock=self._clock, tell_ahead=self._hear_clock)
             await self._sealed.set_circles(self._membership.circles())
             self._membership.start(self._clock())
             self._tell(NetworkUp(self.name, interface, own.name, str(own.address4), str(own.address6), self._mode))
@@ -366,6 +367,14 @@ class GroupNetwork:
                 self._remark(text)
             case ServersOffered():
                 self._links.settings = self._link_settings()
+
+    def _hear_clock(self, sender: bytes, seconds: float) -> None:
+        certificate = self._membership.peers().get(uid_of(sender))
+        who = "another member" if certificate is None else certificate.name
+        self._remark(
+            f"The clock of {who} is {seconds / 60:.0f} minutes ahead of this machine's. One of them is wrong, and "
+            "members whose clocks are more than five minutes apart do not hear each other."
+        )
 
     def _link_settings(self) -> LinkSettings:
         servers = self._places.servers() if self._places is not None else ()

@@ -66,9 +66,12 @@ def verified(sign: bytes, signature: bytes, data: bytes) -> bool:
 
 
 def is_box(key: bytes) -> bool:
-    """Return whether this can be somebody's X25519 key."""
+    """Return whether this can be somebody's X25519 key: none of the few points that make no secret (RFC 7748, 6.1).
+
+    Whoever seals to such a key fails, so nobody may be a member with one.
+    """
     try:
-        X25519PublicKey.from_public_bytes(key)
+        X25519PrivateKey.from_private_bytes(bytes(KEY_BYTES)).exchange(X25519PublicKey.from_public_bytes(key))
     except ValueError:
         return False
     return True

@@ -269,6 +269,8 @@ class Peers:
         self._notice(peer, message.session, now)
         if isinstance(message, Hello):
             peer.away_after = 3.2 * message.every + 10
+            if peer.state is PeerState.HERE and peer.deadline is None and self._wanted(peer, now):
+                peer.deadline = self._soon(peer, now)  # there are so few members now that all get links
             if message.reply:
                 self._reply_later(peer, now)
             return
@@ -300,7 +302,7 @@ class Peers:
         if peer.state is PeerState.AWAY:
             self._turn(peer, PeerState.HERE)
             if self._wanted(peer, now):
-                peer.deadline = now if peer.controlling else now + CALL_AFTER
+                peer.deadline = self._soon(peer, now)
 
     def _called(self, peer: _Peer, call: Call, now: float) -> None:
         if not peer.controlling:
@@ -345,6 +347,11 @@ class Peers:
             peer.more = more
 
     # -- one link ------------------------------------------------------------------------
+
+    @staticmethod
+    def _soon(peer: _Peer, now: float) -> float:
+        """Return when to begin: the controlling end at once, the other one if nothing comes of that."""
+        return now if peer.controlling else now + CALL_AFTER
 
     def _wanted(self, peer: _Peer, now: float) -> bool:
         return now < peer.asked_for or not self.on_demand

@@ -33,7 +33,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
 from tincan.vpn.party.keys import Keys, PublicKeys, verified
 from tincan.vpn.party.line import MAX_MESSAGE
-from tincan.vpn.party.replay import ReplayGuard
+from tincan.vpn.party.replay import WINDOW, ReplayGuard
 
 DAY: Final = 86_400
 OVERLAP: Final = 3_600
@@ -45,6 +45,8 @@ SMALLEST: Final = 512
 
 MAX_PAYLOAD: Final = MAX_MESSAGE - 512
 """Bytes that fit into a letter."""
+
+MAX_AHEAD: Final = 16
 
 _NONCE: Final = 12
 _TAG: Final = 16
@@ -99,6 +101,9 @@ class Letters:
         self._random = random
         self._circles: dict[str, bytes] = {}
         self._guard = ReplayGuard()
+        self.ahead: dict[bytes, float] = {}
+        """Senders whose clocks are so far ahead of ours, in seconds, that their letters are refused. Those who
+        are behind cannot be told from somebody who repeats old letters."""
         self._heard: tuple[frozenset[int], dict[str, _Day]] = (frozenset(), {})
 
     def set_circles(self, circles: Mapping[str, bytes]) -> None:
@@ -143,6 +148,8 @@ class Letters:
         signed = _to_sign(topic, letter.sender, letter.to, letter.written, letter.number, letter.body)
         if not verified(letter.sender, letter.signature, signed):
             return None
+        if letter.written / 1000 > now + WINDOW and len(self.ahead) < MAX_AHEAD:
+            self.ahead.setdefault(letter.sender, letter.written / 1000 - now)
         if not self._guard.admit(letter.sender, letter.number, letter.written / 1000, now):
             return None
         payload = letter.body
@@ -155,7 +162,7 @@ class Letters:
         return Letter(day.circle, letter.sender, bool(letter.to), payload)
 
     def _days(self, now: float) -> dict[str, _Day]:
-        days = frozenset(int(now + shift) // DAY for shift in (-OVERLAP, 0, OVERLAP))
+        days = frozenset(int(max(0.0, now + shift)) // DAY for shift in (-OVERLAP, 0, OVERLAP))
         if self._heard[0] != days:
             found = {
                 topic_of(secret, day): _Day(name, _key_of(secret, day))

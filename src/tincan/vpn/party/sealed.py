@@ -17,7 +17,11 @@ LOOK_EVERY: Final = 60.0
 
 
 class SealedLine:
-    """Letters of some circles over a line. `run` keeps it on the right topics."""
+    """Letters of some circles over a line. `run` keeps it on the right topics.
+
+    ``tell_ahead`` hears, once for each, of senders whose letters are refused
+    because their clocks are seconds ahead of ours.
+    """
 
     def __init__(
         self,
@@ -26,10 +30,13 @@ class SealedLine:
         *,
         clock: Callable[[], float] = time.time,
         random: Callable[[int], bytes] = os.urandom,
+        tell_ahead: Callable[[bytes, float], None] = lambda sender, seconds: None,
     ) -> None:
         self._line = line
         self._letters = Letters(keys, random)
         self._clock = clock
+        self._tell_ahead = tell_ahead
+        self._told: set[bytes] = set()
         self._joined: frozenset[str] = frozenset()
         self._lock = asyncio.Lock()
 
@@ -49,6 +56,9 @@ class SealedLine:
             letter = self._letters.open(*await self._line.receive(), self._clock())
             if letter is not None:
                 return letter
+            for sender in self._letters.ahead.keys() - self._told:
+                self._told.add(sender)
+                self._tell_ahead(sender, self._letters.ahead[sender])
 
     async def run(self) -> None:
         """Follow the calendar until cancelled."""

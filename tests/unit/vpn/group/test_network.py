@@ -134,6 +134,21 @@ async def test_who_leaves_is_forgotten() -> None:
         await until(lambda: made.up["carol"].status().epoch == 2)
 
 
+async def test_a_clock_that_is_wrong_is_told() -> None:
+    async with town("bob") as (made, group):
+        await until(lambda: made.online("bob") == {"alice"})
+        made.tasks["alice"].cancel()
+        late = made.memory.module("late")
+        settings = UpSettings(switchboards=(made.url,), lan=False, names=False)
+        network = GroupNetwork("alice", late, settings, lambda event: None, clock=lambda: time.time() + 900)
+        made.tasks["alice"] = group.create_task(network.run())
+
+        def told() -> bool:
+            return any("clock of alice is 15 minutes ahead" in getattr(e, "text", "") for e in made.events["bob"])
+
+        await until(told)
+
+
 async def test_a_module_that_ends_ends_the_network() -> None:
     async with town("bob") as (made, _):
         await until(lambda: made.online("bob") == {"alice"})

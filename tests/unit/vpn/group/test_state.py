@@ -24,9 +24,10 @@ from tincan.vpn.group.addresses import (
     read_subnet,
     ula,
 )
+from tincan.vpn.group.certificate import sign
 from tincan.vpn.group.join import Inviter, Joiner, Refusal, Request, Thanks, Welcome, encode
 from tincan.vpn.group.state import GroupState
-from tincan.vpn.party.keys import Keys, PublicKeys
+from tincan.vpn.party.keys import Keys, PublicKeys, is_box
 from unit.vpn.group.groups import NOW, admin_state, invited
 
 
@@ -93,6 +94,43 @@ def test_labels() -> None:
     long = free_label("x" * 100, {"x" * MAX_LABEL})
     assert len(long) <= MAX_LABEL
     assert is_label(long)
+
+
+def test_of_two_with_one_address_the_newer_one_counts() -> None:
+    """An admin whose file is restored from a backup gives an address a second time."""
+    chance = random.Random(2)
+    admin = admin_state(chance)
+    backup = msgspec.json.decode(msgspec.json.encode(admin), type=GroupState)
+    bob, carol = invited(admin, "bob", chance), invited(admin, "carol", chance)
+    dave = invited(backup, "dave", chance)
+    erin = invited(backup, "erin", chance)
+    frank = invited(backup, "frank", chance)
+    assert dave.certificate().address4 == bob.certificate().address4
+    assert dave.certificate().serial == bob.certificate().serial
+    carol.meet(bob.card, bob.certificate().sign, NOW)
+    with pytest.raises(AuthenticationFailed, match="another has"):
+        carol.meet(erin.card, erin.certificate().sign, NOW)
+    newer = msgspec.structs.replace(frank.certificate(), ip4=bob.certificate().ip4)
+    assert admin.group_seed is not None
+    frank.card = sign(newer, Keys(admin.group_seed, bytes(32)).signer)
+    carol.meet(frank.card, newer.sign, NOW)
+    names = {certificate.name for certificate in carol.certificates().values()}
+    assert names == {"alice", "carol", "frank"}
+    with pytest.raises(AuthenticationFailed, match="another has"):
+        carol.meet(bob.card, bob.certificate().sign, NOW)
+
+
+@pytest.mark.parametrize(
+    "box",
+    [bytes(32), b"\1" + bytes(31), bytes.fromhex("ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f")],
+)
+def test_nobody_is_a_member_by_a_key_that_cannot_be_sealed_to(box: bytes) -> None:
+    """Else every other member would fail on its first letter to it."""
+    admin = admin_state(random.Random(2))
+    with pytest.raises(ProtocolError, match="keys that are none"):
+        admin.admit(PublicKeys(Keys(b"s" * 32, bytes(32)).public.sign, box), "eve", NOW)
+    assert is_box(Keys(bytes(32), b"b" * 32).public.box)
+    assert not is_box(b"short")
 
 
 # -- joining ------------------------------------------------------------------------

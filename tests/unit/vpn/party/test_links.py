@@ -167,6 +167,15 @@ async def test_in_a_large_group_a_packet_makes_the_link() -> None:
             await until(lambda: not any(member.online() for member in circle.members.values()), 1000)
 
 
+@in_virtual_time
+async def test_when_a_large_group_gets_small_all_get_links() -> None:
+    circle = Circle(policy=Policy(on_demand_above=2))
+    async with circle.running(*THREE, "dave"):
+        await asyncio.sleep(30)
+        await circle.stop("dave", politely=True)
+        await circle.until_meshed(100)
+
+
 async def on_demand(sender: Member, receiver: Member) -> float:
     """Have a packet want a link; return how long that took."""
     for _ in range(5):

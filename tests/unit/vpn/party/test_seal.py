@@ -86,6 +86,13 @@ def test_a_letter_counts_once_and_for_a_while() -> None:
     assert room.letters["c"].open(topic, message, NOW - WINDOW - 1) is None
 
 
+def test_a_clock_that_is_ahead_is_noticed_and_an_old_letter_proves_nothing() -> None:
+    room = Room("a", "b", "c")
+    for name, shift in (("a", 600), ("c", -600)):
+        room.letters["b"].open(*room.letters[name].seal("c", b"x", NOW + shift), NOW)
+    assert room.letters["b"].ahead == {room.keys["a"].public.sign: 600}
+
+
 def test_topics_change_daily_and_tell_nothing_of_each_other() -> None:
     room = Room("a", "b")
     midnight = (int(NOW) // DAY + 1) * DAY
