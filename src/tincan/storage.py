@@ -76,8 +76,8 @@ def create(name: str, content: bytes) -> bool:
 
 
 @contextlib.contextmanager
-def locked(name: str) -> Iterator[None]:
-    """Be the only process that changes this file; others wait."""
+def locked(name: str, *, or_say: str = "") -> Iterator[None]:
+    """Be the only process that changes this file; others wait, or with ``or_say`` get that as a `UsageError`."""
     if sys.platform == "win32":
         yield
         return
@@ -91,7 +91,10 @@ def locked(name: str) -> Iterator[None]:
     except OSError as exc:
         raise UsageError(f"{path} cannot be written ({exc.strerror}).") from exc
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | (fcntl.LOCK_NB if or_say else 0))
+        except BlockingIOError:
+            raise UsageError(or_say) from None
         yield
     finally:
         os.close(handle)

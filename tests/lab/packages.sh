@@ -16,6 +16,10 @@ need rsync rsync
 need git git
 need curl curl
 need prlimit util-linux
+need ping iputils-ping
+need traceroute traceroute
+need dig bind9-dnsutils
+need prosody prosody
 need pulseaudio pulseaudio
 need pactl pulseaudio-utils
 need espeak-ng espeak-ng

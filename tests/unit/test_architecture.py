@@ -40,6 +40,7 @@ ONLY_ROOM = {
     "pywebrtc_audio": {"audio.echo"},
     "pyaec": {"audio.echo"},
     "numpy": {"audio.echo"},
+    "slixmpp": {"vpn.ipop.xmpp"},
 }
 """Foreign libraries, and the only modules (or rooms) that know them."""
 
@@ -52,6 +53,12 @@ PURE = [
     "link.description",
     "link.lanes",
     "link.proof",
+    "apps.call.events",
+    "apps.call.frames",
+    "apps.call.interface",
+    "apps.call.protocol",
+    "apps.call.states",
+    "apps.call.voice",
     "apps.chat.protocol",
     "apps.chat.frames",
     "apps.chat.states",
@@ -106,6 +113,7 @@ PURE = [
     "nat.stun",
     "audio.adaptation",
     "audio.arrivals",
+    "audio.chimes",
     "audio.concealment",
     "audio.decoder",
     "audio.devices",
@@ -113,8 +121,10 @@ PURE = [
     "audio.pcm",
     "audio.periods",
     "audio.playout",
+    "audio.probe",
     "audio.rate",
     "audio.reception",
+    "audio.reference",
     "audio.red",
     "audio.rtcp",
     "audio.rtp",
@@ -140,9 +150,24 @@ PURE = [
     "vpn.party.seal",
     "vpn.party.states",
     "vpn.names.safe",
+    "vpn.social.befriending",
+    "vpn.social.book",
     "vpn.social.ranges",
     "vpn.social.translate",
     "vpn.social.texts",
+    "vpn.ipop.account",
+    "vpn.ipop.candidates",
+    "vpn.ipop.core",
+    "vpn.ipop.effects",
+    "vpn.ipop.events",
+    "vpn.ipop.frames",
+    "vpn.ipop.friends",
+    "vpn.ipop.linking",
+    "vpn.ipop.node",
+    "vpn.ipop.peers",
+    "vpn.ipop.senders",
+    "vpn.ipop.states",
+    "vpn.ipop.wire",
     "vpn.module.api",
     "vpn.module.events",
     "vpn.module.hello",
@@ -459,6 +484,12 @@ def test_meeting_loads_no_stack() -> None:
 def test_a_conversation_loads_nothing_for_files_before_there_are_any(module: str) -> None:
     names = loaded(f"import {module}")
     assert {name for name in names if name == "tincan.apps.desk" or name.startswith("tincan.apps.files")} == set()
+
+
+@pytest.mark.parametrize("module", ["tincan.cli.chat", "tincan.cli.screens", "tincan.apps.call.desk"])
+def test_a_conversation_loads_nothing_of_sound_before_there_is_a_call(module: str) -> None:
+    names = loaded(f"import {module}")
+    assert {name for name in names if name.startswith("tincan.audio") or name in ("miniaudio", "numpy")} == set()
 
 
 @pytest.mark.parametrize(

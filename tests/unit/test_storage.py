@@ -76,6 +76,17 @@ def test_a_lock_keeps_processes_apart(folder: Path) -> None:
     assert storage.read("count") == b"45"
 
 
+def test_who_does_not_want_to_wait_is_told(folder: Path) -> None:
+    with (
+        storage.locked("file"),
+        pytest.raises(UsageError, match="up already"),
+        storage.locked("file", or_say="It is up already."),
+    ):
+        pass
+    with storage.locked("file", or_say="It is up already."):
+        pass
+
+
 @pytest.mark.skipif(sys.platform == "win32" or os.geteuid() != 0, reason="sudo makes one root")
 class TestSudo:
     @pytest.fixture

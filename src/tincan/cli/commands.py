@@ -21,7 +21,7 @@ class Command:
 COMMANDS = (
     Command("attach-string", "[PHRASE]", "create a string and wait; text chat", "tincan.cli.chat:attach_string"),
     Command("tap", "[PHRASE]", "join it", "tincan.cli.chat:tap"),
-    Command("talk", "[PHRASE]", "talk with the classic tin-can", "tincan.cli.chat:talk"),
+    Command("talk", "[PHRASE]", "voice and text; whoever comes first waits", "tincan.cli.chat:talk"),
     Command("pipe", "[PHRASE]", "stdin to the other can, and its stdin to stdout", "tincan.cli.pipe:pipe"),
     Command("send", "PATH...", "send files and folders", "tincan.cli.files:send"),
     Command("receive", "[PHRASE]", "receive them", "tincan.cli.files:receive"),

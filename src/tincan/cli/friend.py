@@ -21,16 +21,18 @@ from tincan.cli.options import PHRASE_HELP, MeetingOptions, find_phrase, meeting
 from tincan.cli.output import JsonOutput, Output, route
 from tincan.cli.runner import run_async
 from tincan.cli.strings import advise
-from tincan.errors import NoPath, UsageError
+from tincan.cli.xmpp import XmppAccount, xmpp_options
+from tincan.errors import NoPath, TinCanError, UsageError
 from tincan.identity import PublicIdentity, own_identity
 from tincan.link.dial import tie_string
 from tincan.link.interface import Channel, ChannelClosed
 from tincan.meet.events import Waiting
 from tincan.meet.mailbox import Side
 from tincan.meet.phrase import Phrase
+from tincan.tasks import plain_errors
 from tincan.vpn.social import friends
-from tincan.vpn.social.befriending import befriend
-from tincan.vpn.social.friends import Book, Friend
+from tincan.vpn.social.book import Book, Friend, checked_name
+from tincan.vpn.social.meeting import befriend
 from tincan.vpn.social.ranges import ip6_of
 
 APP = "friend"
@@ -62,7 +64,7 @@ def add(phrase: str | None, called: str | None, yes: bool, options: MeetingOptio
     if not yes and (options.json or not (sys.stdin.isatty() and sys.stderr.isatty())):
         raise UsageError("There is no terminal to ask at; agree beforehand with --yes.")
     if called is not None:
-        called = friends.checked_name(called)
+        called = checked_name(called)
     found = find_phrase(phrase, options, first_line)
     set_up_logging(options.verbose, options.log_file)
     output = JsonOutput(quiet=options.quiet) if options.json else Output(quiet=options.quiet)
@@ -89,7 +91,8 @@ async def _add(phrase: Phrase | None, called: str | None, yes: bool, options: Me
             made = friends.change(lambda book: _with(book, peer, called, name))
             _show(made, friends.read(), output, "was a friend before" if known else "is a friend now")
 
-        await befriend(link.control, identity, secrets.token_bytes(32), ask, keep)
+        await befriend(link.control, identity, secrets.token_bytes(32), link.binding, ask, keep)
+    output.note("Both of you now: sudo tin-can net social up")
     return 0
 
 
@@ -139,6 +142,68 @@ def _one_line() -> Iterator[str]:
     yield sys.stdin.readline()
 
 
+@friend.command(epilog="Exit codes: 3 without a server, 5 when it refuses. Ctrl-C is the good end, and exits with 0.")
+@click.option("--yes", is_flag=True, help="Do not ask: everybody of the roster who comes is a friend.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line on stdout.")
+@click.option("-q", "--quiet", is_flag=True, help="Say only errors on stderr.")
+@click.option("-v", "--verbose", count=True, help="Say more.")
+@xmpp_options
+def roster(yes: bool, as_json: bool, quiet: bool, verbose: int, xmpp: XmppAccount | None) -> int:
+    """Make friends of those in your XMPP roster who type this as well, until interrupted.
+
+    The XMPP server is trusted to say who is who; to be sure, compare the
+    fingerprints. It is used for this alone: links need no account.
+    """
+    if xmpp is None:
+        raise UsageError("Name your account: --xmpp USER@DOMAIN.")
+    if not yes and (as_json or not (sys.stdin.isatty() and sys.stderr.isatty())):
+        raise UsageError("There is no terminal to ask at; agree beforehand with --yes.")
+    set_up_logging(verbose, None)
+    output = JsonOutput(quiet=quiet) if as_json else Output(quiet=quiet)
+    with output.telling_errors():
+        try:
+            run_async(_befriend_roster(xmpp, yes, output))
+        except KeyboardInterrupt:  # the good end of something that runs until it is told to stop
+            output.note("That was it.")
+    return 0
+
+
+async def _befriend_roster(account: XmppAccount, yes: bool, output: Output) -> None:
+    from tincan.vpn.ipop.roster import Roster, RosterChannel
+
+    identity = own_identity()
+    friends.read()  # a damaged file is told before anybody is bothered
+    asking = asyncio.Lock()
+    found = Roster(account.user, account.password, account.context, host=account.host, port=account.port)
+    output.note(f"Waiting for friends of {account.user} who type the same; yours is {identity.public.fingerprint}.")
+
+    async def meet(channel: RosterChannel) -> None:
+        name = channel.who.partition("@")[0]
+
+        async def ask(peer: PublicIdentity) -> bool:
+            output.note(f"{channel.who} has the fingerprint {peer.fingerprint}.")
+            async with asking:
+                return yes or await _ask(f"Make {channel.who} a friend? [y/N] ", output)
+
+        def keep(peer: PublicIdentity) -> None:
+            known = friends.read().of(peer) is not None
+            made = friends.change(lambda book: _with(book, peer, None, name))
+            _show(made, friends.read(), output, "was a friend before" if known else "is a friend now")
+
+        try:
+            await befriend(channel, identity, secrets.token_bytes(32), channel.binding, ask, keep)
+        except TinCanError as exc:
+            output.note(f"{channel.who}: {exc}")
+        finally:
+            await channel.close()
+
+    with plain_errors():
+        async with asyncio.TaskGroup() as group:
+            group.create_task(found.run())
+            while True:
+                group.create_task(meet(await found.accept()))
+
+
 @friend.command("list")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def list_friends(as_json: bool) -> None:
@@ -167,7 +232,7 @@ def remove(name: str) -> None:
 @click.argument("new_name")
 def rename(name: str, new_name: str) -> None:
     """Call a friend something else. Its addresses stay."""
-    new_name = friends.checked_name(new_name)
+    new_name = checked_name(new_name)
     friends.change(lambda book: (book.renamed(name, new_name), None))
     print(f"{new_name}.can is what this friend is called from now on.")
 
@@ -177,7 +242,7 @@ def _row(friend: Friend, book: Book) -> tuple[str, str, str, PublicIdentity]:
 
 
 def _fields(name: str, ip4: str, ip6: str, public: PublicIdentity) -> dict[str, str]:
-    return {"name": name, "ip4": ip4, "ip6": ip6, "fingerprint": public.fingerprint, "uid": public.uid}
+    return {"name": name, "address": ip4, "address6": ip6, "fingerprint": public.fingerprint, "uid": public.uid}
 
 
 def _show(friend: Friend, book: Book, output: Output, what: str) -> None:

@@ -17,6 +17,8 @@ from tincan.cli.netoutput import NetJson, NetOutput, status_lines
 from tincan.cli.options import PHRASE_HELP, MeetingOptions, find_phrase, meeting_options
 from tincan.cli.output import route
 from tincan.cli.runner import run_async
+from tincan.cli.social import social
+from tincan.cli.xmpp import XmppAccount, rooms_of, xmpp_options
 from tincan.errors import DeviceMissing, UsageError
 from tincan.meet.events import Waiting
 from tincan.meet.mailbox import Side
@@ -38,6 +40,9 @@ def net() -> None:
     """
     if sys.platform != "linux":
         raise DeviceMissing("Virtual networks need Linux.")
+
+
+net.add_command(social)
 
 
 @net.command()
@@ -149,6 +154,7 @@ async def _join(phrase: Phrase, called: str | None, options: MeetingOptions, out
     "--on-demand", type=int, default=32, metavar="N", help="Above N members: links when used [default: 32]."
 )
 @click.option("--no-names", is_flag=True, help="Leave /etc/hosts alone, and serve no DNS.")
+@xmpp_options
 @meeting_options
 def up(
     network: str | None,
@@ -158,6 +164,7 @@ def up(
     mtu: int | None,
     on_demand: int,
     no_names: bool,
+    xmpp: XmppAccount | None,
     options: MeetingOptions,
 ) -> None:
     """Be on the network of the group NAME, until Ctrl-C or SIGTERM.
@@ -183,6 +190,7 @@ def up(
             mtu=mtu,
             on_demand_above=on_demand,
             names=not no_names,
+            places=rooms_of(xmpp),
         )
         try:
             run_async(_up(group, tap or f"can-{group}"[:15], wanted, options.log_file, output))

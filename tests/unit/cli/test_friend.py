@@ -53,10 +53,10 @@ def test_two_become_friends(tmp_path: Path, phrase: str) -> None:
     alice, bob = both_add(tmp_path, phrase)
     [me, friend] = listed(alice)
     [other_me, other_friend] = listed(bob)
-    assert (me["event"], me["name"], me["ip4"]) == ("you", "you", "172.31.0.100")
-    assert (friend["event"], friend["name"], friend["ip4"]) == ("friend", "bob.can", "172.31.0.101")
-    assert (other_friend["name"], other_friend["ip4"]) == ("alice.can", "172.31.0.101")
-    for name in ("fingerprint", "uid", "ip6"):
+    assert (me["event"], me["name"], me["address"]) == ("you", "you", "172.31.0.100")
+    assert (friend["event"], friend["name"], friend["address"]) == ("friend", "bob.can", "172.31.0.101")
+    assert (other_friend["name"], other_friend["address"]) == ("alice.can", "172.31.0.101")
+    for name in ("fingerprint", "uid", "address6"):
         assert friend[name] == other_me[name]
         assert other_friend[name] == me[name]
     files = sorted(path for path in (alice / "data/tin-can").iterdir() if not path.name.endswith(".lock"))

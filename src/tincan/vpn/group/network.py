@@ -47,7 +47,7 @@ from tincan.vpn.names.naming import Naming, naming
 from tincan.vpn.party.keys import uid_of
 from tincan.vpn.party.links import Links, LinkSettings
 from tincan.vpn.party.messages import Message
-from tincan.vpn.party.places import Places, open_places
+from tincan.vpn.party.places import MakePart, Places, open_places
 from tincan.vpn.party.sealed import SealedLine
 from tincan.vpn.party.states import PeerNews, PeerState, Policy
 
@@ -80,6 +80,8 @@ class UpSettings:
     """With more members present than this, links are made when packets want them (not in switch mode)."""
     names: bool = True
     """Name members for this machine's programs."""
+    places: tuple[MakePart, ...] = ()
+    """Where to meet besides."""
 
 
 class GroupNetwork:
@@ -154,7 +156,14 @@ class GroupNetwork:
                 return name == interface or name in virtual_interfaces()
 
             self._places = await stack.enter_async_context(
-                open_places(boards, settings.lan, settings.servers, self._hear_place, passed_over)
+                open_places(
+                    boards,
+                    settings.lan,
+                    settings.servers,
+                    self._hear_place,
+                    passed_over,
+                    settings.places,
+                )
             )
             self._links.settings = self._link_settings()
             self._sealed = SealedLine(self._places.line, state.keys, clock=self._clock, tell_ahead=self._hear_clock)

@@ -6,24 +6,45 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
+from typing import Protocol, TypeAlias
 
 from tincan.errors import UsageError
 from tincan.meet.events import MeetEvent, PlaceReady, PlaceTrouble, ServersOffered
+from tincan.meet.place import Tell
 from tincan.nat.servers import IceServer
 from tincan.vpn.module.methods import MAX_SERVERS, Server
 from tincan.vpn.party.lan import LanLine
+from tincan.vpn.party.line import PartyLine
 from tincan.vpn.party.lines import AllLines
 from tincan.vpn.party.switchboard import SwitchboardLine
 
 
+class Part(PartyLine, Protocol):
+    """A place of its own: a party line that keeps itself up."""
+
+    @property
+    def name(self) -> str:
+        """What users know the place by."""
+
+    async def run(self) -> None:
+        """Stay connected until cancelled."""
+
+    def hurry(self) -> None:
+        """The network has changed: look anew."""
+
+
+MakePart: TypeAlias = Callable[[Tell], Part]
+"""Makes a place that tells what becomes of it."""
+
+
 class Places:
-    """Switchboards and the LAN as one `line`. Made by `open_places`."""
+    """Switchboards, the LAN and others as one `line`. Made by `open_places`."""
 
     def __init__(self, servers: Sequence[IceServer], tell: Callable[[MeetEvent], None]) -> None:
         self._named = tuple(servers)
         self._offered: dict[str, tuple[IceServer, ...]] = {}
         self._tell = tell
-        self._parts: list[SwitchboardLine | LanLine] = []
+        self._parts: list[Part] = []
         self.troubles: dict[str, str | None] = {}
         """By place: what is wrong with it, or None."""
         self.line = AllLines(())
@@ -43,11 +64,11 @@ class Places:
         """Take a switchboard in."""
         self.add(SwitchboardLine(url, partial(self.hear, url)))
 
-    def parts(self) -> tuple[SwitchboardLine | LanLine, ...]:
+    def parts(self) -> tuple[Part, ...]:
         """Return all places."""
         return tuple(self._parts)
 
-    def add(self, part: SwitchboardLine | LanLine) -> None:
+    def add(self, part: Part) -> None:
         """Take a place in."""
         self._parts.append(part)
         self.troubles.setdefault(part.name, "It has not been reached yet.")
@@ -71,15 +92,18 @@ async def open_places(
     servers: Sequence[IceServer],
     tell: Callable[[MeetEvent], None],
     passed_over: Callable[[str], bool] = lambda name: False,
+    others: Sequence[MakePart] = (),
 ) -> AsyncIterator[Places]:
     """Keep the places up while this lasts. ``passed_over``: interfaces that the LAN is not looked for on."""
-    if not switchboards and not lan:
+    if not switchboards and not lan and not others:
         raise UsageError("There is no place to meet: name a switchboard (--switchboard URL) or leave out --no-lan.")
     places = Places(servers, tell)
     for url in dict.fromkeys(switchboards):
         places.add_switchboard(url)
     if lan:
         places.add(LanLine(partial(places.hear, LanLine.name), passed_over))
+    for make in others:
+        places.add(make(partial(places.hear, "")))
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(part.run(), name=f"party line: {part.name}") for part in places.parts()]
         tasks.append(group.create_task(places.line.run(), name="party lines"))

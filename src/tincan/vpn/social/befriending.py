@@ -1,39 +1,33 @@
-"""How two become friends, over a link that a phrase has authenticated. The core is pure; `befriend` drives it.
+"""How two become friends, over a link that a phrase has authenticated. Pure; `tincan.vpn.social.meeting` drives it.
 
 ::
 
     card(keys, nonce)     <->     card(keys, nonce)
-    proof(signature)      <->     proof(signature)      over both cards
+    proof(signature)      <->     proof(signature)      over both cards, and the channel
     answer(yes)           <->     answer(yes)           when the user has said so
     kept                  <->     kept                  it is in the file
 
 The phrase says who is at the other end. The proof says that whoever it is
 has the private key: else somebody could hand in another one's public keys as
-his own. Nothing is kept before both users have agreed.
+his own. It is bound to the channel (RFC 5056), or he could carry Bob's proof
+from another channel, in which Bob takes him for somebody else. Nothing is kept
+before both users have agreed.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import enum
 import logging
-from collections.abc import Awaitable, Callable
 from typing import Annotated, Final
 
 import msgspec
 
-from tincan.errors import AuthenticationFailed, NoPath, PeerRefused, ProtocolError
+from tincan.errors import AuthenticationFailed, PeerRefused, ProtocolError
 from tincan.identity import KEY, SIGNATURE, Identity, PublicIdentity
-from tincan.link.interface import Channel, ChannelClosed
-from tincan.tasks import settle
 
 logger = logging.getLogger(__name__)
 
 MAX_FRAME: Final = 1024
-LEAVING: Final = 5.0
-"""Seconds for the other one to say that it has kept us too."""
-
 _LABEL: Final = b"tin-can friend 1"
 _NONCE: Final = 32
 
@@ -49,7 +43,7 @@ class Card(msgspec.Struct, frozen=True, tag="card", tag_field="kind"):
 
 
 class Proof(msgspec.Struct, frozen=True, tag="proof", tag_field="kind"):
-    """A signature over the signer's card and then the other one's."""
+    """A signature over the channel's binding, the signer's card and then the other one's."""
 
     signature: Annotated[bytes, msgspec.Meta(min_length=SIGNATURE, max_length=SIGNATURE)]
 
@@ -79,13 +73,17 @@ class State(enum.Enum):
 
 
 class Befriending:
-    """One side. Call `receive` with each frame, and send what `data_to_send` returns after each call."""
+    """One side. Call `receive` with each frame, and send what `data_to_send` returns after each call.
 
-    def __init__(self, identity: Identity, nonce: bytes) -> None:
+    ``binding``: what both ends of this channel, and of no other one, know to be the same.
+    """
+
+    def __init__(self, identity: Identity, nonce: bytes, binding: bytes) -> None:
         self.state = State.GREETED
         self.peer: PublicIdentity | None = None
         """Who the other one is, once it has proven that; until then not to be believed."""
         self._identity = identity
+        self._binding = binding
         self._card = Card(identity.public.signing, identity.public.agreeing, nonce)
         self._theirs: Card | None = None
         self._answered: bool | None = None
@@ -136,13 +134,13 @@ class Befriending:
             # Also what somebody in between would do who only hands back what he gets.
             raise AuthenticationFailed("The other one shows your own keys: this is the same user's tin-can.")
         self._theirs = card
-        self._out.append(_encoder.encode(Proof(self._identity.sign(_to_sign(self._card, card)))))
+        self._out.append(_encoder.encode(Proof(self._identity.sign(to_sign(self._binding, self._card, card)))))
         self._become(State.SHOWN)
 
     def _take_proof(self, proof: Proof) -> None:
         assert self._theirs is not None  # noqa: S101 - our own states, no input
         public = PublicIdentity(self._theirs.signing, self._theirs.agreeing)
-        if not public.verify(proof.signature, _to_sign(self._theirs, self._card)):
+        if not public.verify(proof.signature, to_sign(self._binding, self._theirs, self._card)):
             raise AuthenticationFailed("The other one has shown keys that are not its own. Do not trust it.")
         try:
             self._identity.secret_with(public)
@@ -156,71 +154,7 @@ class Befriending:
         self.state = state
 
 
-def _to_sign(signer: Card, other: Card) -> bytes:
-    return b"".join((_LABEL, *(part for c in (signer, other) for part in (c.signing, c.agreeing, c.nonce))))
-
-
-async def befriend(
-    channel: Channel,
-    identity: Identity,
-    nonce: bytes,
-    ask: Callable[[PublicIdentity], Awaitable[bool]],
-    keep: Callable[[PublicIdentity], None],
-) -> None:
-    """Make the one at the other end of a channel a friend.
-
-    ``ask`` is awaited when it is known who that is, ``keep`` called when both
-    have agreed. Raises what `Befriending.receive` raises, `PeerRefused` when
-    one's own user says no, and `NoPath` when the other one goes away.
-    """
-    core = Befriending(identity, nonce)
-    try:
-        await _until(core, channel, State.PROVEN)
-        assert core.peer is not None  # noqa: S101 - our own states, no input
-        yes = await _asked(core, channel, ask(core.peer))
-        core.answer(yes)
-        await _flush(core, channel)
-        if not yes:
-            await channel.drain()
-            raise PeerRefused("You said no; neither of you has kept anything.")
-        await _until(core, channel, State.AGREED)
-    except ChannelClosed:
-        raise NoPath("The other can went away before both had agreed; nothing was kept. Try again.") from None
-    keep(core.peer)
-    core.keep()
-    # The other one has agreed, so it keeps us as well, unless it dies this very moment.
-    with contextlib.suppress(ChannelClosed, TimeoutError):
-        async with asyncio.timeout(LEAVING):
-            await _flush(core, channel)
-            await channel.drain()
-            await _until(core, channel, State.KEPT)
-
-
-async def _asked(core: Befriending, channel: Channel, asking: Awaitable[bool]) -> bool:
-    """Return what the user says, unless the other one says no or goes away before that."""
-    user = asyncio.ensure_future(asking)
-    hearing = asyncio.ensure_future(_until(core, channel, State.AGREED))
-    try:
-        await asyncio.wait([user, hearing], return_when=asyncio.FIRST_COMPLETED)
-        if hearing.done():
-            hearing.result()  # it has agreed, or this raises
-        yes = await user
-    finally:
-        await settle(user, hearing)
-    if not hearing.cancelled():
-        hearing.result()
-    return yes
-
-
-async def _until(core: Befriending, channel: Channel, state: State) -> None:
-    """Go on until the other one has come so far, or farther."""
-    order = list(State)
-    await _flush(core, channel)
-    while order.index(core.state) < order.index(state):
-        core.receive(await channel.receive())
-        await _flush(core, channel)
-
-
-async def _flush(core: Befriending, channel: Channel) -> None:
-    for frame in core.data_to_send():
-        await channel.send(frame)
+def to_sign(binding: bytes, signer: Card, other: Card) -> bytes:
+    """Return what a proof is a signature of."""
+    cards = [part for c in (signer, other) for part in (c.signing, c.agreeing, c.nonce)]
+    return b"".join((_LABEL, *cards, binding))  # all but the last have one length

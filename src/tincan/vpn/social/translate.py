@@ -158,6 +158,16 @@ class Translator:
                 self._tcp(packet, head, pair, partial)
         return packet
 
+    def repeats(self, packet: bytearray) -> bool:
+        """Whether more segments like this one are changed in the same way: TCP without text to be looked at.
+
+        So a run of segments, already compared with each other, need be translated only once.
+        """
+        if packet[0] != 0x45 or packet[9] != _TCP:
+            return False
+        source, destination = _ports.unpack_from(packet, 20)
+        return _SIP not in (source, destination) and source not in self._ports
+
     def _meet(self, before: bytes) -> _Pair:
         if len(self._known) >= MAX_KNOWN:
             self._known.clear()

@@ -15,11 +15,13 @@ from tincan.errors import AuthenticationFailed, NoPath, PeerRefused, ProtocolErr
 from tincan.identity import Identity, PublicIdentity
 from tincan.link.interface import Channel
 from tincan.link.memory import MemoryLink
-from tincan.vpn.social.befriending import Answer, Befriending, Card, Kept, Proof, State, befriend
+from tincan.vpn.social.befriending import Answer, Befriending, Card, Kept, Proof, State, to_sign
+from tincan.vpn.social.meeting import befriend
 from unit.vpn.social.people import person
 from virtualtime import in_virtual_time
 
 ALICE, BOB, MALLORY = person(1), person(2), person(3)
+LINK = b"what both ends of the link know"
 
 
 def said(frame: msgspec.Struct) -> bytes:
@@ -27,7 +29,7 @@ def said(frame: msgspec.Struct) -> bytes:
 
 
 def pair() -> tuple[Befriending, Befriending]:
-    return Befriending(ALICE, bytes(32)), Befriending(BOB, bytes([1] * 32))
+    return Befriending(ALICE, bytes(32), LINK), Befriending(BOB, bytes([1] * 32), LINK)
 
 
 def pump(a: Befriending, b: Befriending) -> None:
@@ -53,7 +55,7 @@ def test_both_agree() -> None:
 
 def test_nobody_can_hand_in_somebody_elses_keys() -> None:
     """Mallory meets Alice, and says that he is Bob."""
-    alice = Befriending(ALICE, bytes(32))
+    alice = Befriending(ALICE, bytes(32), LINK)
     [card] = alice.data_to_send()
     false = Card(BOB.public.signing, BOB.public.agreeing, bytes([2] * 32))
     alice.receive(said(false))
@@ -66,14 +68,26 @@ def test_nobody_can_hand_in_somebody_elses_keys() -> None:
 
 def test_a_proof_is_of_one_meeting_only() -> None:
     """What Bob signed for Mallory is worth nothing to Alice."""
-    bob = Befriending(BOB, bytes([1] * 32))
+    bob = Befriending(BOB, bytes([1] * 32), LINK)
     [card] = bob.data_to_send()
     bob.receive(said(Card(MALLORY.public.signing, MALLORY.public.agreeing, bytes(32))))
     [proof] = bob.data_to_send()
-    alice = Befriending(ALICE, bytes(32))
+    alice = Befriending(ALICE, bytes(32), LINK)
     alice.receive(card)
     with pytest.raises(AuthenticationFailed):
         alice.receive(proof)
+
+
+def test_a_proof_is_of_one_channel_only() -> None:
+    """Mallory carries frames between Alice and Bob, who each take him for a third one."""
+    alice, bob = (
+        Befriending(ALICE, bytes(32), b"alice - mallory"),
+        Befriending(BOB, bytes([1] * 32), b"mallory - bob"),
+    )
+    with pytest.raises(AuthenticationFailed, match="not its own"):
+        pump(alice, bob)
+    assert alice.peer is None
+    assert bob.peer is None
 
 
 def test_one_key_of_bobs_and_one_of_his_own_is_somebody_else() -> None:
@@ -83,24 +97,22 @@ def test_one_key_of_bobs_and_one_of_his_own_is_somebody_else() -> None:
 
 
 def test_ones_own_card_back_is_refused() -> None:
-    a = Befriending(ALICE, bytes(32))
+    a = Befriending(ALICE, bytes(32), LINK)
     [card] = a.data_to_send()
     with pytest.raises(AuthenticationFailed, match="your own keys"):
         a.receive(card)
     with pytest.raises(AuthenticationFailed, match="your own keys"):
-        Befriending(ALICE, bytes(32)).receive(said(Card(bytes(32), ALICE.public.agreeing, bytes(32))))
+        Befriending(ALICE, bytes(32), LINK).receive(said(Card(bytes(32), ALICE.public.agreeing, bytes(32))))
 
 
 def test_a_key_of_small_order_is_refused() -> None:
-    a = Befriending(ALICE, bytes(32))
+    a = Befriending(ALICE, bytes(32), LINK)
     ours = a.data_to_send()[0]
     card = Card(MALLORY.public.signing, bytes(32), bytes(32))
     a.receive(said(card))
     mine = msgspec.msgpack.decode(ours, type=Card)
-    label = b"tin-can friend 1"
-    to_sign = label + b"".join(part for c in (card, mine) for part in (c.signing, c.agreeing, c.nonce))
     with pytest.raises(AuthenticationFailed, match="none"):
-        a.receive(said(Proof(MALLORY.sign(to_sign))))
+        a.receive(said(Proof(MALLORY.sign(to_sign(LINK, card, mine)))))
     assert a.peer is None
 
 
@@ -115,12 +127,12 @@ FRAMES = {
 @pytest.mark.parametrize("frame", ["proof", "answer", "kept"])
 def test_nothing_comes_before_the_card(frame: str) -> None:
     with pytest.raises(ProtocolError):
-        Befriending(ALICE, bytes(32)).receive(said(FRAMES[frame]))
+        Befriending(ALICE, bytes(32), LINK).receive(said(FRAMES[frame]))
 
 
 @pytest.mark.parametrize("frame", ["card", "answer", "kept"])
 def test_nothing_comes_before_the_proof(frame: str) -> None:
-    a = Befriending(ALICE, bytes(32))
+    a = Befriending(ALICE, bytes(32), LINK)
     a.receive(said(FRAMES["card"]))
     with pytest.raises(ProtocolError):
         a.receive(said(FRAMES[frame]))
@@ -157,7 +169,7 @@ def test_one_answer_is_given_and_not_before_the_proof() -> None:
 @settings(deadline=None, max_examples=500)
 @given(st.lists(st.binary(max_size=80) | st.sampled_from([said(frame) for frame in FRAMES.values()]), max_size=5))
 def test_no_frames_break_it(frames: list[bytes]) -> None:
-    a = Befriending(ALICE, bytes(32))
+    a = Befriending(ALICE, bytes(32), LINK)
     try:
         for frame in frames:
             a.receive(frame)
@@ -165,7 +177,7 @@ def test_no_frames_break_it(frames: list[bytes]) -> None:
         pass
     assert a.peer is None
     with pytest.raises(ProtocolError):
-        Befriending(ALICE, bytes(32)).receive(said(FRAMES["card"]) + bytes(2000))
+        Befriending(ALICE, bytes(32), LINK).receive(said(FRAMES["card"]) + bytes(2000))
 
 
 # -- over a channel ---------------------------------------------------------------------
@@ -188,7 +200,7 @@ class User:
 
     def befriend(self, channel: Channel) -> Awaitable[None]:
         return befriend(
-            channel, self.identity, bytes([self.identity.public.signing[0]] * 32), self.ask, self.kept.append
+            channel, self.identity, bytes([self.identity.public.signing[0]] * 32), LINK, self.ask, self.kept.append
         )
 
 
@@ -242,7 +254,7 @@ async def test_the_last_word_may_be_lost() -> None:
     left, right = MemoryLink.pair()
 
     async def stop_after_answer() -> None:
-        core = Befriending(ALICE, bytes(32))
+        core = Befriending(ALICE, bytes(32), LINK)
         while core.state is not State.AGREED:
             for frame in core.data_to_send():
                 await left.control.send(frame)
@@ -259,3 +271,11 @@ async def test_the_last_word_may_be_lost() -> None:
         group.create_task(b.befriend(right.control))  # type: ignore[arg-type]
     assert b.kept == [ALICE.public]
     assert a.kept == []
+
+
+@in_virtual_time
+async def test_one_who_says_nothing_is_not_waited_for_for_ever() -> None:
+    left, right = MemoryLink.pair()
+    with pytest.raises(NoPath, match="who it is"):
+        await User(ALICE).befriend(left.control)
+    await right.close()

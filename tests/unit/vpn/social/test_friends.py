@@ -15,7 +15,8 @@ import pytest
 from tincan import storage
 from tincan.errors import UsageError
 from tincan.identity import PublicIdentity
-from tincan.vpn.social.friends import FILE, Book, change, read
+from tincan.vpn.social.book import Book
+from tincan.vpn.social.friends import FILE, change, read
 from unit.vpn.social.people import person
 
 

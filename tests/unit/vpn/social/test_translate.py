@@ -343,6 +343,32 @@ def test_what_is_within_may_have_no_impossible_header() -> None:
         assert translator().translate(about(theirs)) is None
 
 
+@patient
+@given(
+    st.lists(st.integers(1, 253), min_size=4, max_size=4),
+    st.sampled_from(["172.31.0.", "10.1.2.", "192.168.7."]),
+    st.sampled_from([udp, tcp]),
+    st.binary(max_size=40),
+)
+def test_a_conversation_is_one_on_both_sides(last: list[int], theirs: str, make: Maker, data: bytes) -> None:
+    """What each sends to the other's name comes back from that name, and errors are about what was sent."""
+    alice, bob_at_alice = (f"172.31.0.{n}" for n in last[:2])
+    bob, alice_at_bob = (f"{theirs}{n}" for n in last[2:])
+    at_bob = Translator(IPv4Address(bob), IPv4Address(alice_at_bob))
+    at_alice = Translator(IPv4Address(alice), IPv4Address(bob_at_alice))
+    for _ in range(2):
+        sent = make(alice, bob_at_alice, (4000, 80), data)
+        got = at_bob.translate(bytearray(sent))
+        assert got is not None
+        assert (Read(got).source, Read(got).destination) == (alice_at_bob, bob)
+        answer = at_alice.translate(make(bob, alice_at_bob, (80, 4000), data))
+        assert answer is not None
+        assert (Read(answer).source, Read(answer).destination) == (bob_at_alice, alice)
+        error = at_alice.translate(icmp(bob, alice_at_bob, 3, 3, bytes(4), bytes(got)))
+        assert error is not None
+        assert _zeros(Read(error).payload[8:]) == _zeros(sent)
+
+
 # -- malformed --------------------------------------------------------------------------
 
 
