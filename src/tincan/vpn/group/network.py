@@ -188,6 +188,7 @@ class GroupNetwork:
                             await self._links.leave()
                     for task in tasks:
                         task.cancel()
+                    await self._places.line.close()
                     self._save()
 
     async def _set_up(self) -> str:

@@ -75,7 +75,8 @@ def remove(name: str) -> None:
     """Forget a group."""
     with storage.locked(_file(name)):
         (_folder() / f"{name}.json").unlink(missing_ok=True)
-    (_folder() / f"{name}.json.lock").unlink(missing_ok=True)
+    for left in (f"{name}.json.lock", f"{name}.sock"):  # the socket of a process that was killed
+        (_folder() / left).unlink(missing_ok=True)
 
 
 def socket_folder() -> Path:

@@ -89,7 +89,8 @@ class Links:
         """Say who may be linked, and which addresses (or networks) are whose. Links to others are taken down."""
         self._addresses = {uid: tuple(addresses) for uid, addresses in peers.items()}
         self._core.set_peers(self._addresses.keys(), self._now())
-        self._pending.put_nowait(None)  # the addresses have to be told
+        if self._pending.empty():
+            self._pending.put_nowait(None)  # the addresses have to be told
         self._wake()
 
     def heard(self, peer: str, message: Message) -> None:
@@ -132,8 +133,11 @@ class Links:
         return asyncio.get_running_loop().time()
 
     def _wake(self) -> None:
-        for effect in self._core.effects():
-            self._pending.put_nowait(effect)
+        try:
+            for effect in self._core.effects():
+                self._pending.put_nowait(effect)
+        except asyncio.QueueFull:
+            raise WorldError("The TinCan module (linkd) does nothing any more.") from None
         self._woken.set()
 
     async def _watch_clock(self) -> None:

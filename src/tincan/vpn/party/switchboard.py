@@ -31,6 +31,9 @@ MAX_FRAME: Final = 48 * 1024
 UNSENT: Final = 64
 """Messages that wait for the connection; those on top are lost, as are all while there is none."""
 
+LAST_WORDS: Final = 0.5
+"""Seconds that closing may take."""
+
 FRESH_LOGINS: Final = 0.5
 """After this part of a TURN login's life another one is asked for."""
 
@@ -118,8 +121,13 @@ class SwitchboardLine:
         return await self._inbox.get()
 
     async def close(self) -> None:
-        """See `PartyLine.close`. Whoever runs `run` cancels it."""
-        self._inbox.close()
+        """See `PartyLine.close`. Whoever runs `run` cancels it after this: what was said last still leaves."""
+        if not self._inbox.closed:
+            self._inbox.close()
+            if self._open:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(LAST_WORDS):
+                        await self._unsent.join()
 
     # -- the connection --------------------------------------------------------------
 
@@ -177,7 +185,12 @@ class SwitchboardLine:
             except TimeoutError:
                 self._login_until = loop.time() + 60
                 text = _encode(type="enter")
-            await socket.send(text)
+                await socket.send(text)
+                continue
+            try:
+                await socket.send(text)
+            finally:
+                self._unsent.task_done()
 
     def _take(self, frame: _Frame) -> None:
         if not self._open and not isinstance(frame, _Welcome | _Error):
@@ -205,6 +218,7 @@ class SwitchboardLine:
             return
         while not self._unsent.empty():  # of the connection before, or from when there was none
             self._unsent.get_nowait()
+            self._unsent.task_done()
         self._open = True
         if self._topics:
             self._put(type="join", topics=sorted(self._topics))

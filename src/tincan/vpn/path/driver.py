@@ -270,11 +270,9 @@ class PumpedPlane:
         self._links.add(number)
         cipher = keys.cipher.value
         prefixes = [prefix(address) for address in addresses]
-        # The in pump first, addresses and all: as soon as the peer hears from the other one it sends.
-        for pump in self._pumps:
-            await self._order(pump, AddLink(number, keys.send, keys.receive, cipher, remote), fds)
-            if prefixes:
-                await self._order(pump, SetPeer(number, prefixes))
+        if prefixes:  # before the link: as soon as the peer hears from us it sends
+            await self._all(SetPeer(number, prefixes))
+        await self._all(AddLink(number, keys.send, keys.receive, cipher, remote), fds)
 
     async def move_link(self, number: int, transport: LinkTransport) -> None:
         """Use another transport for a link."""

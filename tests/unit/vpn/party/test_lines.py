@@ -141,6 +141,19 @@ async def test_it_comes_back_and_is_on_its_topics_again() -> None:
                 assert isinstance(await events.get(), PlaceReady)
 
 
+async def test_what_was_said_last_still_leaves() -> None:
+    async with asyncio.timeout(PATIENT), at_a_switchboard() as (a, b, _):
+        await b.join(ONE)
+        await heard_by(a, ONE, b"x", b)
+        for n in range(20):
+            await a.send(ONE, bytes([n]) * 10_000)
+        await a.close()
+        assert isinstance(a, SwitchboardLine)
+        a.hurry()  # as good as a cancelled `run`: the connection is closed
+        got = [(await b.receive())[1][:1] for _ in range(20)]
+        assert got == [bytes([n]) for n in range(20)]
+
+
 async def test_servers_are_told_and_logins_are_renewed() -> None:
     offered: asyncio.Queue[tuple[IceServer, ...]] = asyncio.Queue()
 
