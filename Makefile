@@ -6,7 +6,7 @@ BIN := .venv/bin
 
 TUNNELS := iperf3 iperf3 wireguard-go wireguard-go wg wireguard-tools edge n2n tincd tinc openvpn openvpn
 
-.PHONY: help demo test check unit lab bench-connect bench-net bench-start bench-pipe bench-send packages clean
+.PHONY: help demo test check unit lab bench-connect bench-net bench-start bench-pipe bench-send bench-talk packages clean
 
 help:
 	@echo "make demo           two cans on this machine find each other and talk"
@@ -15,13 +15,15 @@ help:
 	@echo "make bench-net      how fast virtual networks are, against wireguard-go, n2n, tinc and OpenVPN"
 	@echo "make bench-pipe     how fast pipes are, against openssl and socat, between two network namespaces"
 	@echo "make bench-send     how fast files are, against magic-wormhole, on one LAN"
+	@echo "make bench-talk     how calls sound and how late they are, against plain aiortc, in one sound room"
 	@echo "make check          formatting and types only;  make unit  the quick tests only"
 
 demo: .venv/run
 	@$(BIN)/tin-can demo
 
+# Three at a time: most of the tests wait for programs and networks, each in namespaces of its own.
 test: check packages
-	$(BIN)/pytest
+	$(BIN)/pytest -n 3 --dist loadgroup
 
 check: .venv/dev
 	$(BIN)/ruff format --check src tests bench
@@ -46,6 +48,9 @@ bench-pipe: .venv/bench packages
 
 bench-send: .venv/bench packages
 	$(BIN)/python -m bench.send
+
+bench-talk: .venv/bench packages
+	$(BIN)/python -m bench.talk
 
 # Versions are held by constraints.txt; the environment is made again when they change.
 .venv/run: pyproject.toml constraints.txt

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 import os
 import shutil
 import statistics
@@ -50,6 +51,9 @@ class Program(Protocol):
     def receive(self, host: Host, code: str, folder: Path) -> Process:
         """Start receiving into a folder."""
 
+    def phases(self, receiving: Process) -> str:
+        """Say what the time went to, as far as the program itself tells."""
+
 
 class TinCan:
     """tin-can with a switchboard of its own; everything else as by default, so the LAN counts too."""
@@ -68,6 +72,13 @@ class TinCan:
     def receive(self, host: Host, code: str, folder: Path) -> Process:
         """Start receiving into a folder."""
         return Can(host, "receive", code, "--to", str(folder), "--yes", *self._options, env=self._env).process
+
+    def phases(self, receiving: Process) -> str:
+        """Say when the receiver was connected, and how the bytes went."""
+        events = [json.loads(line) for line in receiving.stdout.splitlines()]
+        connected = [event["seconds"] for event in events if event["event"] == "connected"]
+        carried = ["by TCP" if event["tcp"] else "on the channel" for event in events if event["event"] == "stream"]
+        return f"connected after {connected[0]:.3f} s, {(carried or ['on the channel'])[-1]}" if connected else ""
 
 
 @dataclass(frozen=True)
@@ -91,8 +102,8 @@ class Stage:
     seconds: dict[tuple[str, str], list[float]] = field(default_factory=dict)
     failures: dict[tuple[str, str], str] = field(default_factory=dict)
 
-    def transfer(self, program: Program, payload: Payload) -> float:
-        """Send and receive once and compare; return the seconds."""
+    def transfer(self, program: Program, payload: Payload) -> tuple[float, str]:
+        """Send and receive once and compare; return the seconds, and what they went to."""
         target = Path(tempfile.mkdtemp(prefix="received-", dir=self.workspace))
         started = time.perf_counter()
         sending, code = program.send(self.sender, payload.path)
@@ -111,7 +122,7 @@ class Stage:
             for process in (sending, receiving):
                 process.close()
             shutil.rmtree(target)
-        return seconds
+        return seconds, program.phases(receiving)
 
     def attempt(self, program: Program, payload: Payload, *, counts: bool = True) -> None:
         """Transfer once and keep the result; a failure ends this program's part in this payload."""
@@ -119,13 +130,13 @@ class Stage:
         if key in self.failures:
             return
         try:
-            seconds = self.transfer(program, payload)
+            seconds, phases = self.transfer(program, payload)
         except (BenchError, LabError) as exc:
             self.failures[key] = str(exc)
             return
         if counts:
             self.seconds.setdefault(key, []).append(seconds)
-            print(f"    {program.name:<20}{seconds:8.3f} s", flush=True)
+            print(f"    {program.name:<20}{seconds:8.3f} s  {phases}".rstrip(), flush=True)
 
 
 def fingerprint(path: Path) -> str:

@@ -18,7 +18,10 @@ import pytest
 from lab.cans import SERVER, Switchboard
 from lab.netlab import Host, Lab, Process, WaitTimeout, root_available
 
-pytestmark = pytest.mark.skipif(not root_available(), reason="the laboratory needs Linux, root, ip and nft")
+pytestmark = [
+    pytest.mark.skipif(not root_available(), reason="the laboratory needs Linux, root, ip and nft"),
+    pytest.mark.xdist_group("street"),  # one worker makes the laboratory of the module
+]
 
 HERE = Path(__file__).parent
 TIN_CAN = [sys.executable, "-m", "tincan"]

@@ -14,6 +14,7 @@ import os
 import re
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -88,11 +89,21 @@ class Can:
         self.started = time.monotonic()
         self.process = tin_can(host, command, "--json", "--name", host.name, *arguments, env=env)
 
-    def event(self, kind: str, timeout: float = 20) -> dict[str, Any]:
-        """Return the next event of a kind, passing over others."""
-        line = self.process.wait_line(lambda text: json.loads(text)["event"] == kind, timeout=timeout)
-        found: dict[str, Any] = json.loads(line)
+    def event(
+        self, kind: str, timeout: float = 20, *, until: Callable[[dict[str, Any]], bool] = lambda event: True
+    ) -> dict[str, Any]:
+        """Return the next event of a kind, or the next one that is wanted, passing over others."""
+
+        def wanted(text: str) -> bool:
+            event = json.loads(text)
+            return event["event"] == kind and until(event)
+
+        found: dict[str, Any] = json.loads(self.process.wait_line(wanted, timeout=timeout))
         return found
+
+    def events_of(self, kind: str) -> list[dict[str, Any]]:
+        """Return every event of a kind until now."""
+        return [event for event in self.events if event["event"] == kind]
 
     @property
     def events(self) -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 from lab import wire
 from lab.namespaces import LabError, Namespace
 from lab.nat import INSIDE, OUTSIDE, Cable, NatRules, black_hole_rules, switch_rules
+from lab.priority import keep_time
 from lab.processes import Process
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class Network:
         cable = Cable(f"port{len(self._cables) + 1}")
         self._cables.append(cable)
         if delay:
-            self._lay_wire(namespace, interface, cable.port, delay)
+            cable.wire = self._lay_wire(namespace, interface, cable.port, delay)
         else:
             namespace.ip([_link(interface, cable.port, self._namespace)])
         self._namespace.ip([f"link set {cable.port} master {self._bridge} up"])
@@ -117,7 +118,7 @@ class Network:
 
         return passed
 
-    def _lay_wire(self, namespace: Namespace, interface: str, port: str, delay: float) -> None:
+    def _lay_wire(self, namespace: Namespace, interface: str, port: str, delay: float) -> Process:
         """Connect interface and port by a program that takes its time, in a namespace of its own."""
         middle = self.lab.registry.namespace(self.lab.registry.unused_label("wire"))
         middle.ip([_link("near", interface, namespace), _link("far", port, self._namespace)])
@@ -130,7 +131,10 @@ class Network:
                 wire.attach(sock, end)
             fds = (near.fileno(), far.fileno())
             argv = [sys.executable, "-I", "-S", wire.__file__, str(fds[0]), str(fds[1]), str(delay)]
-            self.lab.processes.append(Process(middle, argv, pass_fds=fds))
+            process = Process(middle, argv, pass_fds=fds)
+            keep_time(process.pid)
+            self.lab.processes.append(process)
+            return process
 
     def _wait_usable(self, namespace: Namespace, interface: str, port: str, timeout: float = 10) -> None:
         """Wait until the kernel has got round to everything that makes a link carry packets.
@@ -281,6 +285,15 @@ class Host:
     def lose(self, percent: int) -> None:
         """Lose this share of the packets from and to this host, each way; 0 loses none."""
         self._impair(loss_percent=percent)
+
+    def weather(self, loss: float = 0.0, jitter: float = 0.0, seed: int = 1) -> None:
+        """Lose this share of the UDP packets, each way, and delay each by up to so many seconds; the same each time.
+
+        Only for a host that has been plugged in with a delay: the wire does it.
+        """
+        for _, cable in self._plugs:
+            if cable.wire is not None:
+                cable.wire.write_line(f"{loss} {jitter} {seed}")
 
     def swallow(self, port: int) -> None:
         """Never answer on this port again, neither UDP nor TCP, and never refuse either."""

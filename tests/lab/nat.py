@@ -15,6 +15,10 @@ from __future__ import annotations
 import dataclasses
 import enum
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lab.processes import Process
 
 OUTSIDE = "wan"
 INSIDE = "lan"
@@ -108,6 +112,8 @@ class Cable:
     port: str
     plugged: bool = True
     loss_percent: int = 0
+    wire: Process | None = None
+    """The program that is this cable, if it takes its time."""
 
     def rules(self, match: str) -> Iterator[str]:
         """Write the rules for one direction."""

@@ -16,9 +16,15 @@ need rsync rsync
 need git git
 need curl curl
 need prlimit util-linux
+need ping iputils-ping
+need traceroute traceroute
+need dig bind9-dnsutils
+need prosody prosody
 need pulseaudio pulseaudio
 need pactl pulseaudio-utils
 need espeak-ng espeak-ng
+need iperf3 iperf3
+need dnsmasq dnsmasq-base
 need ping iputils-ping
 while [ $# -gt 1 ]; do
     need "$1" "$2"

@@ -31,6 +31,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO
 
+from lab.priority import keep_time
+
 RATE = 48_000
 PLACES = ("microphone_a", "speaker_a", "microphone_b", "speaker_b")
 _CHANNELS = ("front-left", "front-right", "rear-left", "rear-right")
@@ -96,6 +98,7 @@ class SoundRoom:
                 ["pulseaudio", *arguments], env={**os.environ, **self.environment}, stdout=log, stderr=log
             )
         self._wait(self._answers)
+        keep_time(self._server.pid)  # not before: it sets a priority of its own
         # Somebody in a hurry, always: else the server sleeps for 2 s at a time, and every first stream waits for it.
         awake = self._folder / "awake.raw"
         with awake.open("wb") as file:
@@ -213,6 +216,7 @@ class SoundRoom:
             stdout=stdout or subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
+        keep_time(child.pid)
         self._children.append(child)
         return child
 

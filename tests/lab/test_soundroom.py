@@ -232,7 +232,7 @@ async def test_a_device_that_is_not_there_does_not_open(room: SoundRoom) -> None
         line.open()
     line.close()
     line.open()  # after its end nothing opens any more
-    assert line.periods.count == 0
+    assert line.periods.counts == [0, 0]
 
 
 async def test_opening_again_and_again_leaves_nothing_behind(room: SoundRoom) -> None:

@@ -17,6 +17,8 @@ import pytest
 from lab.cans import OTHER_SECRET, SECRET, Can, Town, converse, hang_up, meet
 from lab.netlab import Lab, root_available
 
+pytestmark = pytest.mark.xdist_group("trouble")  # one worker makes the laboratory of the module
+
 NOTICED = 5.0
 """Seconds within which a dead peer must be noticed and the survivor ended."""
 

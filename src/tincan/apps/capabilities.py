@@ -13,6 +13,7 @@ COMMANDS: Final = {
     "pipe": "pipe",
     "files": "send or receive",
     "forward": "forward",
+    "friend": "friend add",
 }
 """What each capability is known as to users."""
 

@@ -16,6 +16,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Protocol, Self
 
+from tincan.apps.call.events import CAPABILITY as CALLS
+from tincan.apps.call.events import CallEvent, SoundTrouble
 from tincan.apps.chat import ChatEvent, ChatSession, Closed, PeerHello
 from tincan.apps.desk_events import CAPABILITY, DeskEvent
 from tincan.apps.strings import Servers, punching_for
@@ -23,11 +25,14 @@ from tincan.errors import TinCanError
 from tincan.link.dial import LinkEvent, Settings, Tell, tie_string
 from tincan.link.interface import ChannelClosed, Link, LinkStatus
 from tincan.link.streams import Streams
+from tincan.meet.events import SideTaken
 from tincan.meet.mailbox import Side
 from tincan.meet.phrase import Phrase
 from tincan.tasks import settle
 
 if TYPE_CHECKING:
+    from tincan.apps.call.desk import CallDesk
+    from tincan.apps.call.interface import Calls
     from tincan.apps.desk import FileDesk
 
 MAX_NEWS: Final = 256
@@ -52,7 +57,7 @@ class Reconnected:
     path: str
 
 
-ConversationEvent = LinkEvent | ChatEvent | Reconnecting | Reconnected | DeskEvent
+ConversationEvent = LinkEvent | ChatEvent | Reconnecting | Reconnected | DeskEvent | CallEvent
 
 
 class Conversation(Protocol):
@@ -93,6 +98,10 @@ class Conversation(Protocol):
     def files(self) -> FileDesk | None:
         """Sends and receives files, once connected to a peer that takes any; None otherwise."""
 
+    @property
+    def calls(self) -> Calls | None:
+        """Calls the peer and answers it, once connected; None in a conversation that carries no voice."""
+
     async def goodbye(self, deadline: float) -> None:
         """Leave in good order, by ``deadline`` in the running loop's time. Keep reading `events` meanwhile."""
 
@@ -101,15 +110,34 @@ Tie = Callable[[Tell], AbstractAsyncContextManager[Link]]
 """Makes a link with a control channel, telling events meanwhile; closes it at its end."""
 
 
+MakeCalls = Callable[[Link, Callable[[bytes], None]], "CallDesk"]
+"""Makes what handles calls, of the link and of what sends a frame on its control channel."""
+
+
 class LinkConversation:
     """The `Conversation` of tin-can's own protocol, however the link comes about.
 
-    With a ``side`` and ``settings`` files can be sent within it.
+    With a ``side`` and ``settings`` files can be sent within it, with
+    ``calls`` the peer be called. ``talks``: it is called as soon as it is there.
     """
 
-    def __init__(self, tie: Tie, *, name: str, side: Side | None = None, settings: Settings | None = None) -> None:
+    def __init__(
+        self,
+        tie: Tie,
+        *,
+        name: str,
+        side: Side | None = None,
+        settings: Settings | None = None,
+        calls: MakeCalls | None = None,
+        talks: bool = False,
+    ) -> None:
         self._tie = tie
         self._name = name
+        self._make_calls = calls
+        self._talks = talks
+        self._calls: CallDesk | None = None
+        self._rang: asyncio.Task[CallEvent] | None = None
+        self._greeted = False
         self._side = side
         self._settings = settings
         self._servers = Servers(settings.servers if settings is not None else ())
@@ -162,7 +190,14 @@ class LinkConversation:
             self._said = self._said or asyncio.ensure_future(anext(talk, None))
             if self._desk is not None:
                 self._moved = self._moved or asyncio.create_task(self._desk.next_event())
-            await asyncio.wait(filter(None, [self._said, self._moved]), return_when=asyncio.FIRST_COMPLETED)
+            if self._calls is not None and self._greeted:
+                self._rang = self._rang or asyncio.create_task(self._calls.next_event())
+            asked = filter(None, [self._said, self._moved, self._rang])
+            await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
+            if self._rang is not None and self._rang.done():
+                rang, self._rang = self._rang.result(), None
+                yield rang
+                continue
             if self._moved is not None and self._moved.done():
                 moved, self._moved = self._moved.result(), None
                 yield moved
@@ -170,15 +205,45 @@ class LinkConversation:
             event, self._said = self._said.result(), None
             if event is None:
                 return
-            if isinstance(event, PeerHello) and CAPABILITY in event.capabilities:
-                await self._open_desk()
+            trouble = None
+            if isinstance(event, PeerHello):
+                if CAPABILITY in event.capabilities:
+                    await self._open_desk()
+                trouble = self._open_calls(event)
             elif isinstance(event, Closed):
-                for last in await self._close_desk():
-                    yield last
+                for end in [*await self._close_calls(), *await self._close_desk()]:
+                    yield end
             yield event
+            if trouble is not None:
+                yield trouble
+
+    def _open_calls(self, hello: PeerHello) -> SoundTrouble | None:
+        """The peer is there: it can be called, and is if that is what this conversation is for."""
+        self._greeted = True
+        if self._calls is None:
+            return None
+        self._calls.takes = CALLS in hello.capabilities
+        try:
+            if self._talks:
+                self._calls.call()
+        except TinCanError as exc:
+            return SoundTrouble(str(exc))
+        return None
+
+    async def _close_calls(self) -> list[CallEvent]:
+        """Let the call end with the string; return what is still to be told of it."""
+        rang, self._rang = self._rang, None
+        if self._calls is None:
+            return []
+        self._calls.lose()
+        first = []
+        if rang is not None:
+            await settle(rang)
+            first = [rang.result()] if not rang.cancelled() else []
+        return [*first, *self._calls.rest()]
 
     async def _ask_no_more(self) -> None:
-        for asking in (self._said, self._moved):
+        for asking in (self._said, self._moved, self._rang):
             if asking is not None:
                 await settle(asking)
 
@@ -186,6 +251,11 @@ class LinkConversation:
     def files(self) -> FileDesk | None:
         """See `Conversation.files`."""
         return self._desk
+
+    @property
+    def calls(self) -> Calls | None:
+        """See `Conversation.calls`."""
+        return self._calls if self._greeted else None
 
     @property
     def status(self) -> LinkStatus | None:
@@ -203,6 +273,8 @@ class LinkConversation:
 
     async def goodbye(self, deadline: float) -> None:
         """See `Conversation.goodbye`."""
+        if self._calls is not None:
+            self._calls.leave()
         with contextlib.suppress(ChannelClosed):
             await (await self._session()).goodbye(deadline)
 
@@ -216,8 +288,17 @@ class LinkConversation:
         try:
             async with self._tie(self._tell) as link:
                 self._link = link
-                takes_files = (CAPABILITY,) if self._settings is not None else ()
-                async with ChatSession(link, name=self._name, capabilities=("chat", *takes_files)) as self._chat:
+                self._calls = self._make_calls(link, self._post) if self._make_calls is not None else None
+                capabilities = ["chat"]
+                if self._settings is not None:
+                    capabilities.append(CAPABILITY)
+                if self._calls is not None and self._calls.able:
+                    capabilities.append(CALLS)
+                others = self._calls.receive if self._calls is not None else None
+                async with (
+                    ChatSession(link, name=self._name, capabilities=capabilities, others=others) as self._chat,
+                    self._calling(),
+                ):
                     self._news.put_nowait(None)
                     self._talking.set()
                     await self._keep_desk(link)
@@ -226,6 +307,22 @@ class LinkConversation:
         finally:
             self._talking.set()
             self._news.put_nowait(None)  # whoever waits for events hears of the end, whatever it was
+
+    @contextlib.asynccontextmanager
+    async def _calling(self) -> AsyncIterator[None]:
+        """Keep calls going meanwhile."""
+        if self._calls is None:
+            yield
+            return
+        running = asyncio.create_task(self._calls.run(), name="calls")
+        try:
+            yield
+        finally:
+            await settle(running)
+
+    def _post(self, frame: bytes) -> None:
+        if self._chat is not None:
+            self._chat.post(frame)
 
     async def _keep_desk(self, link: Link) -> None:
         """Wait for the end, with a desk for files as soon as the peer has said that it takes any."""
@@ -266,6 +363,8 @@ class LinkConversation:
 
     def _tell(self, event: LinkEvent) -> None:
         self._servers.hear(event)
+        if isinstance(event, SideTaken):
+            self._side = event.side
         if self._news.qsize() < MAX_NEWS - 3:  # the last places are for the end
             self._news.put_nowait(event)
 
@@ -279,9 +378,28 @@ def _here() -> Path:
 
 
 class StringConversation(LinkConversation):
-    """The `Conversation` of two cans that share a phrase."""
+    """The `Conversation` of two cans that share a phrase. ``side`` None: whoever comes first waits.
 
-    def __init__(self, side: Side, phrase: Phrase | None, settings: Settings, *, name: str) -> None:
+    ``calls``, ``talks``: see `LinkConversation`; by default it has calls.
+    """
+
+    def __init__(
+        self,
+        side: Side | None,
+        phrase: Phrase | None,
+        settings: Settings,
+        *,
+        name: str,
+        calls: MakeCalls | None = None,
+        talks: bool = False,
+    ) -> None:
+        from tincan.apps.call.desk import CallDesk
+
         super().__init__(
-            lambda tell: tie_string(side, phrase, settings, tell), name=name, side=side, settings=settings
+            lambda tell: tie_string(side, phrase, settings, tell),
+            name=name,
+            side=side,
+            settings=settings,
+            calls=calls or CallDesk,
+            talks=talks,
         )

@@ -264,6 +264,17 @@ class _Watched:
             self.ended.set()
         return data
 
+    async def read_into(self, buffer: memoryview) -> int:
+        """See `Stream.read_into`."""
+        try:
+            count = await self._stream.read_into(buffer)
+        except StreamBroken:
+            self.ended.set()
+            raise
+        if not count:
+            self.ended.set()
+        return count
+
     async def write(self, data: bytes | bytearray | memoryview) -> None:
         """See `Stream.write`."""
         await self._stream.write(data)

@@ -53,6 +53,7 @@ async def examine(boards: Sequence[str], known: Sequence[IceServer], show: Calla
         *((f"TURN {s.host}", _turn(s)) for s in turn),
         *((f"switchboard {url}", _switchboard(url)) for url in boards),
         ("LAN discovery", _lan()),
+        ("audio", _audio()),
     ]
     answers: list[Finding] = []
     async with asyncio.TaskGroup() as group:
@@ -60,7 +61,6 @@ async def examine(boards: Sequence[str], known: Sequence[IceServer], show: Calla
         for task in tasks:
             answers.append(await task)
             show(answers[-1])
-    show(_audio())
     show(_tap())
     if not boards:
         show(Finding("switchboard", None, "none is named: only cans on this LAN or machine can be met"))
@@ -148,8 +148,22 @@ async def _lan() -> Finding:
     return Finding("LAN discovery", True, "multicast works: cans on this LAN find each other without a server")
 
 
-def _audio() -> Finding:
-    return Finding("audio", None, "calls are not part of this version")
+async def _audio() -> Finding:
+    """Which devices a call would take; no device is opened, and no sound is made."""
+    from tincan.audio import echo, opus
+    from tincan.audio.devices import Choice, set_up
+    from tincan.audio.system import SystemSound
+
+    opus.library()  # raises `DeviceMissing` with what to install
+    there = await SystemSound().devices()
+    setup = set_up(Choice(), there)
+    if setup.nothing:
+        return Finding("audio", None, "there is no microphone and no speaker here: calls carry text only")
+    microphone = f"microphone '{setup.microphone.name}'" if setup.microphone else "no microphone (one can listen)"
+    speaker = f"speaker '{setup.speaker.name}'" if setup.speaker else "no speaker (one can talk)"
+    canceller = echo.available()
+    cancels = f"is cancelled by {canceller.value}" if canceller else "is not cancelled: use a headset"
+    return Finding("audio", True, f"{microphone}, {speaker}, echo {cancels}; try it with: tin-can talk --test")
 
 
 def _tap() -> Finding:

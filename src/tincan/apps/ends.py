@@ -176,15 +176,19 @@ class _Immediate:
 
 
 class _Threaded:
-    """Anything else, by a daemon thread that does one thing at a time."""
+    """Anything else, by a daemon thread that does one thing at a time.
+
+    The thread has a descriptor of its own: it may be late, and the number that was given be another file's by then.
+    """
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
+        self._own = os.dup(fd)
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         threading.Thread(target=self._work, name=f"fd {fd}", daemon=True).start()
 
     async def read_into(self, buffer: memoryview) -> int:
-        data = await self._do(lambda: os.read(self._fd, len(buffer)))
+        data = await self._do(lambda: os.read(self._own, len(buffer)))
         buffer[: len(data)] = data
         return len(data)
 
@@ -192,11 +196,12 @@ class _Threaded:
         await self._do(lambda: self._write(data))
 
     def close(self) -> None:
+        _shut(self._fd)
         self._jobs.put(None)
 
     def _write(self, data: memoryview) -> None:
         while data:
-            data = data[os.write(self._fd, data) :]
+            data = data[os.write(self._own, data) :]
 
     async def _do(self, job: Callable[[], T]) -> T:
         loop = asyncio.get_running_loop()
@@ -225,4 +230,5 @@ class _Threaded:
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
             job()
-        _shut(self._fd)
+        with contextlib.suppress(OSError):
+            os.close(self._own)

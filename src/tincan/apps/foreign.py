@@ -14,14 +14,18 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import Final, Protocol, Self
+from typing import TYPE_CHECKING, Final, Protocol, Self
 
+from tincan.apps.call.events import CallEvent, SoundTrouble
 from tincan.apps.chat import ChatEvent, Closed, PeerLeft
 from tincan.apps.conversation import ConversationEvent
-from tincan.errors import NoPath
+from tincan.errors import NoPath, TinCanError
 from tincan.link.dial import LinkEvent, Tell
 from tincan.link.interface import ChannelClosed, CloseReason, Link, LinkStatus
 from tincan.tasks import settle
+
+if TYPE_CHECKING:
+    from tincan.apps.call.desk import CallDesk
 
 MAX_EVENTS: Final = 256
 
@@ -65,10 +69,29 @@ class Codec(Protocol):
         """Return when `idle` wants to be called, if ever."""
 
 
-class ForeignConversation:
-    """A `Conversation` in another dialect."""
+class Sound(Protocol):
+    """The sound of a dialect that carries any: `tincan.apps.dialects.classic_voice.ClassicSound`."""
 
-    def __init__(self, dial: Dial, codec: Codec) -> None:
+    @property
+    def calls(self) -> CallDesk:
+        """What the user can do about it."""
+
+    def take(self, packet: bytes) -> None:
+        """Take a binary message of the peer."""
+
+    async def run(self, tell: Callable[[CallEvent], None]) -> None:
+        """Talk until cancelled."""
+
+
+MakeSound = Callable[[Link, TextChannel], Sound]
+
+
+class ForeignConversation:
+    """A `Conversation` in another dialect. ``sound``: it is one for talking, and the call begins at once."""
+
+    def __init__(self, dial: Dial, codec: Codec, sound: MakeSound | None = None) -> None:
+        self._make_sound = sound
+        self._sound: Sound | None = None
         self._dial = dial
         self._codec = codec
         self._queue: asyncio.Queue[ConversationEvent | Exception] = asyncio.Queue(MAX_EVENTS)
@@ -123,9 +146,16 @@ class ForeignConversation:
     def files(self) -> None:
         """See `Conversation.files`: no dialect has any."""
 
+    @property
+    def calls(self) -> CallDesk | None:
+        """See `Conversation.calls`."""
+        return self._sound.calls if self._sound is not None else None
+
     async def goodbye(self, deadline: float) -> None:
         """See `Conversation.goodbye`."""
         self._left = True
+        if self._sound is not None:
+            self._sound.calls.leave()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout_at(deadline):
                 await self._ready.wait()
@@ -146,18 +176,25 @@ class ForeignConversation:
             self._ready.set()
 
     async def _listen(self, link: Link, channel: TextChannel) -> None:
-        alive = asyncio.create_task(self._keep_alive(channel))
+        beside = [asyncio.create_task(self._keep_alive(channel))]
         try:
             for message in self._codec.start(_now()):
                 await channel.send(message)
             self._ready.set()
+            if self._make_sound is not None:
+                self._sound = self._make_sound(link, channel)
+                beside.append(asyncio.create_task(self._sound.run(self._tell)))
+                self._call()
             while True:
-                for event in self._codec.receive(await channel.receive_message(), _now()):
+                message = await channel.receive_message()
+                if self._sound is not None and isinstance(message, bytes):
+                    self._sound.take(message)
+                for event in self._codec.receive(message, _now()):
                     await self._queue.put(event)
         except ChannelClosed:
             pass
         finally:
-            await settle(alive)
+            await settle(*beside)
         # A channel may end before its link does: with it the conversation is over.
         await link.close()
         reason = CloseReason.LOCAL if self._left else await link.wait_closed()
@@ -169,6 +206,13 @@ class ForeignConversation:
         error = NoPath("The other side went silent; the string is cut.") if lost else None
         await self._queue.put(Closed(reason, 0, error))
 
+    def _call(self) -> None:
+        if self._sound is not None:
+            try:
+                self._sound.calls.call()
+            except TinCanError as exc:
+                self._tell(SoundTrouble(str(exc)))
+
     async def _keep_alive(self, channel: TextChannel) -> None:
         await self._ready.wait()
         while (deadline := self._codec.next_deadline()) is not None:
@@ -176,7 +220,7 @@ class ForeignConversation:
             for message in self._codec.idle(_now()):
                 await channel.send(message)
 
-    def _tell(self, event: LinkEvent) -> None:
+    def _tell(self, event: LinkEvent | CallEvent) -> None:
         if self._queue.qsize() < MAX_EVENTS - 2:
             self._queue.put_nowait(event)
 

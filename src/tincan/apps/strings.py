@@ -54,8 +54,11 @@ class TiedString(Protocol):
     def peer(self) -> str:
         """The peer's name, safe to show."""
 
-    async def open_stream(self) -> Stream:
-        """Open a stream; the peer gets it from `accept_stream`. Raises `ChannelClosed` when the link is gone."""
+    async def open_stream(self, *, bulk: bool = False) -> Stream:
+        """Open a stream; the peer gets it from `accept_stream`. Raises `ChannelClosed` when the link is gone.
+
+        ``bulk``: it will carry so much that a quicker path is worth looking for at once.
+        """
 
     async def accept_stream(self) -> Stream:
         """Return the next stream that the peer opened. Raises `ChannelClosed` when the link is gone."""
@@ -197,9 +200,9 @@ class PhraseString:
         """See `TiedString.peer`."""
         return self._standing().peer
 
-    async def open_stream(self) -> LinkStream:
+    async def open_stream(self, *, bulk: bool = False) -> LinkStream:
         """See `TiedString.open_stream`."""
-        return self._watch(await self._standing().streams.open(self._app))
+        return self._watch(await self._standing().streams.open(self._app, bulk=bulk))
 
     async def accept_stream(self) -> LinkStream:
         """See `TiedString.accept_stream`."""

@@ -31,6 +31,19 @@ Exchange: TypeAlias = Callable[[Pcm], Pcm]
 
 
 @dataclass(frozen=True)
+class Ends:
+    """The same in two: nothing waits for the other half, which saves some 20 ms on the way through the devices.
+
+    ``hear`` takes `TICK` samples from the microphone, ``play`` returns `TICK`
+    samples for the loudspeaker. Both may be called at the same time, by
+    different threads.
+    """
+
+    hear: Callable[[Pcm], None]
+    play: Callable[[], Pcm]
+
+
+@dataclass(frozen=True)
 class Device:
     """A microphone or a loudspeaker. ``key``: how the system knows it. ``default``: what the system would take."""
 
@@ -104,13 +117,13 @@ class Sound(Protocol):
     def choose(self, choice: Choice) -> None:
         """Use these devices, at once when it runs. Before the first call: what the system would take."""
 
-    async def run(self, exchange: Exchange, tell: Callable[[SoundNews], None]) -> None:
+    async def run(self, exchange: Exchange | Ends, tell: Callable[[SoundNews], None]) -> None:
         """Let sound flow until cancelled; ``tell`` hears of every change, in the loop's own thread.
 
-        ``exchange`` is called about every 10 ms, in another thread perhaps, but
-        never twice at the same time: with silence when there is no microphone,
-        and with its sound thrown away when there is no loudspeaker. An error in
-        it is raised from here. When the devices fail, others are taken or the
+        ``exchange`` (each of its ends) is called about every 10 ms, in another
+        thread perhaps, but never twice at the same time: with silence when there
+        is no microphone, and with its sound thrown away when there is no
+        loudspeaker. An error in it is raised from here. When the devices fail, others are taken or the
         same ones opened again. Raises `DeviceMissing` when there is no device
         at all to begin with.
         """

@@ -69,26 +69,31 @@ def wanted_for(setup: Setup) -> bool:
     return not _HEADSET.search(setup.speaker.name)
 
 
-def make(method: Method | None = None, *, noise_suppression: bool = True) -> EchoCanceller:
-    """Return a fresh canceller; raise `DeviceMissing` when there is none. Without a method: the best one here."""
+def make(method: Method | None = None, *, cancelling: bool = True, noise_suppression: bool = True) -> EchoCanceller:
+    """Return a fresh canceller; raise `DeviceMissing` when there is none. Without a method: the best one here.
+
+    Not ``cancelling``: it suppresses noise only, which speexdsp cannot do alone.
+    """
     chosen = method or available()
     if chosen is None:
         raise DeviceMissing("No echo canceller is installed; use a headset, or: pip install 'tin-can[echo]'")
+    if chosen is Method.SPEEX and not cancelling:
+        raise DeviceMissing("Suppressing noise alone needs another library: pip install 'tin-can[echo]'")
     try:
-        return _Aec3(noise_suppression) if chosen is Method.AEC3 else _Speex(noise_suppression)
+        return _Aec3(cancelling, noise_suppression) if chosen is Method.AEC3 else _Speex(noise_suppression)
     except (ImportError, OSError, AttributeError) as exc:  # pyaec finds out late that its library does not load
         raise DeviceMissing(f"The echo canceller {chosen.value} does not load here; use a headset.") from exc
 
 
 class _Aec3:
-    def __init__(self, noise_suppression: bool) -> None:
+    def __init__(self, cancelling: bool, noise_suppression: bool) -> None:
         import numpy
         from pywebrtc_audio import AudioProcessor
 
         self._numpy = numpy
         self._processor = AudioProcessor(
             sample_rate=RATE,
-            echo_cancellation=True,
+            echo_cancellation=cancelling,
             noise_suppression=noise_suppression,
             ns_level=NOISE_LEVEL,
         )

@@ -19,6 +19,7 @@ from tincan.audio.devices import (
     Choice,
     Device,
     Devices,
+    Ends,
     Exchange,
     Playing,
     Silent,
@@ -71,7 +72,7 @@ class MemorySound:
         """See `Sound.choose`."""
         self._choice = choice
 
-    async def run(self, exchange: Exchange, tell: Callable[[SoundNews], None]) -> None:
+    async def run(self, exchange: Exchange | Ends, tell: Callable[[SoundNews], None]) -> None:
         """See `Sound.run`."""
         if set_up(self._choice, self._there).nothing:
             raise DeviceMissing(NO_DEVICE)
@@ -91,7 +92,8 @@ class MemorySound:
                 self._failed = False
                 due += REOPENED_AFTER
             elif not setup.nothing:
-                played = periods.turn(self._heard() if setup.microphone else silence(TICK))
+                periods.heard(self._heard() if setup.microphone else silence(TICK))
+                played = periods.played(TICK)
                 if setup.speaker:
                     self.played.append(played)
             due += PERIOD

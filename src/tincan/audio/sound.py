@@ -5,6 +5,8 @@ with, all of it learnt by measuring:
 
 * It calls back in a thread of its own; an error there would end the stream for
   good, so `Periods` lets none through.
+* Its duplex stream holds the microphone's sound back until the loudspeaker asks
+  (20 ms at the least, and more after each hitch). So there are two streams.
 * It never closes the context (the connection to the sound server) that it opens
   for a stream. So a stream is given one of ours, which is closed with it.
 * libasound writes on file descriptor 2 when there is no device. A screen draws
@@ -60,7 +62,7 @@ class Line:
     def __init__(self, setup: Setup, periods: Periods) -> None:
         self.periods = periods
         self._setup = setup
-        self._stream: Any = None
+        self._streams: list[Any] = []
         self._context: Any = None
         self._closed = False
         self._turn = threading.Lock()
@@ -88,43 +90,44 @@ class Line:
         device = microphone or speaker
         if device is None:
             raise SoundFailed(NO_DEVICE)
-        feed: Generator[Pcm | None, Any, None]
         self._context = _open_context(library, device.key[0])
-        common: dict[str, Any] = {"sample_rate": RATE, "buffersize_msec": PERIOD_MS}
-        if microphone and speaker:
-            kind, feed = library.DuplexStream, self._both()
-            common |= {"playback_channels": 1, "capture_channels": 1}
-            common |= {"capture_device_id": _id(library, microphone), "playback_device_id": _id(library, speaker)}
-        else:
-            kind, feed = (
-                (library.CaptureDevice, self._both()) if microphone else (library.PlaybackDevice, self._play())
-            )
-            common |= {"nchannels": 1, "device_id": _id(library, device)}
+        if microphone is not None:
+            self._start(library, library.CaptureDevice, microphone, self._hear(alone=speaker is None))
+        if speaker is not None:
+            self._start(library, library.PlaybackDevice, speaker, self._play(alone=microphone is None))
+
+    def _start(self, library: Any, kind: Any, device: Device, feed: Generator[Pcm | None, Any, None]) -> None:
         ours = type("Stream", (kind,), {"_make_context": lambda *_: self._context})
-        self._stream = ours(**common)
+        stream = ours(nchannels=1, sample_rate=RATE, buffersize_msec=PERIOD_MS, device_id=_id(library, device))
+        self._streams.append(stream)
         next(feed)
-        self._stream.start(feed)
+        stream.start(feed)
 
     def _end(self, library: Any) -> None:
-        if self._stream is not None:
-            self._stream.close()
+        for stream in self._streams:
+            stream.close()
         if self._context is not None:
             library.lib.ma_context_uninit(self._context)
-        self._stream = self._context = None
+        self._streams.clear()
+        self._context = None
 
-    def _both(self) -> Generator[Pcm | None, bytearray, None]:
-        """The library's callback when there is a microphone; what it gives is thrown away when there is no more."""
-        played: Pcm | None = None
+    def _hear(self, *, alone: bool) -> Generator[Pcm | None, bytearray, None]:
+        """The callback of the microphone. ``alone``: what would be played is thrown away."""
         while True:
             heard: Pcm = array("h")
-            heard.frombytes((yield played))
-            played = self.periods.turn(heard)
+            heard.frombytes((yield None))
+            self.periods.heard(heard)
+            if alone:
+                self.periods.played(len(heard))
 
-    def _play(self) -> Generator[Pcm | None, int, None]:
-        """The library's callback when there is only a loudspeaker."""
+    def _play(self, *, alone: bool) -> Generator[Pcm | None, int, None]:
+        """The callback of the loudspeaker. ``alone``: silence is heard."""
         played: Pcm | None = None
         while True:
-            played = self.periods.turn(silence((yield played)))
+            samples: int = yield played
+            if alone:
+                self.periods.heard(silence(samples))
+            played = self.periods.played(samples)
 
 
 def list_devices() -> Devices:

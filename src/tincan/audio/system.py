@@ -17,7 +17,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from tincan.audio.devices import NO_DEVICE, Choice, Devices, Exchange, Playing, Setup, Silent, SoundNews, set_up
+from tincan.audio.devices import NO_DEVICE, Choice, Devices, Ends, Exchange, Playing, Setup, Silent, SoundNews, set_up
 from tincan.audio.periods import Periods
 from tincan.audio.sound import Line, SoundFailed, list_devices
 from tincan.errors import DeviceMissing
@@ -63,7 +63,7 @@ class SystemSound:
         self._choice = choice
         self._chosen.set()
 
-    async def run(self, exchange: Exchange, tell: Callable[[SoundNews], None]) -> None:
+    async def run(self, exchange: Exchange | Ends, tell: Callable[[SoundNews], None]) -> None:
         """See `Sound.run`."""
         there = await self.devices()
         if set_up(self._choice, there).nothing:
@@ -81,7 +81,7 @@ class SystemSound:
                 await asyncio.sleep(RETRY_AFTER)
             there = await self.devices()
 
-    async def _flow(self, setup: Setup, exchange: Exchange, report: Callable[[SoundNews], None]) -> None:
+    async def _flow(self, setup: Setup, exchange: Exchange | Ends, report: Callable[[SoundNews], None]) -> None:
         """Let sound flow with one setup, or half of it, until other devices are to be used."""
         problem = SoundFailed(NO_DEVICE)
         for possible in _possible(setup):
@@ -103,7 +103,7 @@ class SystemSound:
     async def _watch(self, line: Line, setup: Setup) -> None:
         """Return when other devices are to be used; raise when the device has died or ``exchange`` has failed."""
         loop = asyncio.get_running_loop()
-        count, alive_until = 0, loop.time() + FIRST_PATIENCE
+        counts, alive_until = [0, 0], [loop.time() + FIRST_PATIENCE] * 2
         look_at = loop.time() + LOOK_EVERY
         looking: asyncio.Task[Devices] | None = None
         try:
@@ -113,10 +113,11 @@ class SystemSound:
                 now = loop.time()
                 if line.periods.fault is not None:
                     raise line.periods.fault
-                if line.periods.count != count:
-                    count, alive_until = line.periods.count, now + PATIENCE
-                elif now >= alive_until:
-                    raise SoundStopped("The sound has stopped; it is opened again.")
+                for half, count in enumerate(line.periods.counts):
+                    if count != counts[half]:
+                        counts[half], alive_until[half] = count, now + PATIENCE
+                    elif now >= alive_until[half]:
+                        raise SoundStopped("The sound has stopped; it is opened again.")
                 if looking is None and now >= look_at:
                     looking = asyncio.create_task(self.devices())
                 elif looking is not None and looking.done():

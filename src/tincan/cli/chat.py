@@ -10,9 +10,11 @@ from typing import Any
 
 import click
 
+from tincan.apps.call.events import CallEvent, CallOffered
 from tincan.apps.chat import ChatEvent, Closed
 from tincan.apps.conversation import Conversation, Reconnected, Reconnecting, StringConversation
 from tincan.apps.desk_events import DeskEvent, FilesOffered
+from tincan.cli.calls import SoundKept, TalkOptions, about_calls, talk_options
 from tincan.cli.dialects import Mode, foreign_conversation
 from tincan.cli.lines import Lines, Terminal, first_line, piped
 from tincan.cli.logs import set_up_logging
@@ -61,23 +63,30 @@ def tap(phrase: str | None, options: MeetingOptions) -> int:
 
 @click.command(epilog=PHRASE_HELP)
 @click.argument("phrase", required=False)
+@click.option("--test", is_flag=True, help="Try the sound of this machine, without a peer.")
+@talk_options
 @meeting_options
-def talk(phrase: str | None, options: MeetingOptions) -> int:
-    """Talk with the classic tin-can (--classic, --static-link); in text, calls come with a later version.
+def talk(phrase: str | None, test: bool, options: MeetingOptions, wishes: TalkOptions) -> int:
+    """Talk: voice and text.
 
-    Whoever comes first creates the string, the other one joins.
+    Whoever comes first creates the string, the other one joins; then the call
+    begins. Without PHRASE one is made up and shown.
     """
-    if not (options.foreign.classic or options.foreign.static_link):
-        raise UsageError("Calls come with a later version; for text use attach-string and tap, or talk --classic.")
-    return _chat("talk", phrase, options)
+    if test:
+        from tincan.cli.soundcheck import sound_check
+
+        return sound_check(as_json=options.json)
+    if options.foreign.pypeer:
+        raise UsageError("pypeer knows no calls; use attach-string and tap.")
+    return _chat("talk", phrase, options, wishes)
 
 
-def _chat(mode: Mode, argument: str | None, options: MeetingOptions) -> int:
+def _chat(mode: Mode, argument: str | None, options: MeetingOptions, wishes: TalkOptions | None = None) -> int:
     # The argument of a static link is an offer; a phrase for it is given in the quiet ways.
     text = argument if options.foreign.static_link else find_text(argument, options, first_line)
     if _screens(options) and not options.foreign.static_link:
-        return _screen(mode, text, options)
-    if text is None and mode != "attach" and not options.foreign.static_link:
+        return _screen(mode, text, options, wishes)
+    if text is None and mode == "tap" and not options.foreign.static_link:
         if not _prompts(options):
             raise UsageError(f"{mode} needs a phrase: give it as argument, by --phrase-file or in TIN_CAN_PHRASE.")
         text = input("Phrase: ")
@@ -86,19 +95,19 @@ def _chat(mode: Mode, argument: str | None, options: MeetingOptions) -> int:
         terminal = Terminal("> ")
         output: Output = TerminalOutput(terminal.show, quiet=options.quiet)
         try:
-            return _run(_talk(mode, text, options, output, Lines(terminal.lines)), output)
+            return _run(_talk(mode, text, options, output, Lines(terminal.lines), wishes), output)
         finally:
             terminal.restore()
     output = JsonOutput(quiet=options.quiet) if options.json else Output(quiet=options.quiet)
-    return _run(_talk(mode, text, options, output, Lines(piped)), output)
+    return _run(_talk(mode, text, options, output, Lines(piped), wishes), output)
 
 
-def _screen(mode: Mode, text: str | None, options: MeetingOptions) -> int:
+def _screen(mode: Mode, text: str | None, options: MeetingOptions, wishes: TalkOptions | None) -> int:
     from tincan.cli.screens import show_screens, wanted
 
     if text is None and mode == "tap":
         return show_screens(options, Side.TAP)  # the form asks for it
-    return show_screens(options, wanted(mode, text, options))
+    return show_screens(options, wanted(mode, text, options), wishes)
 
 
 def _prompts(options: MeetingOptions) -> bool:
@@ -116,20 +125,32 @@ def _run(talk: Coroutine[Any, Any, int], output: Output) -> int:
         return run_async(talk)
 
 
-async def _talk(mode: Mode, text: str | None, options: MeetingOptions, output: Output, lines: Lines) -> int:
+async def _talk(
+    mode: Mode,
+    text: str | None,
+    options: MeetingOptions,
+    output: Output,
+    lines: Lines,
+    wishes: TalkOptions | None = None,
+) -> int:
     early = not _prompts(options) or (options.foreign.static_link and options.foreign.file is None)
     if early:
         lines.start()  # a person is asked only once there is somebody to talk to, or an answer to paste
-    conversation, hint = _conversation(mode, text, options, output, lines)
+    conversation, hint = _conversation(mode, text, options, output, lines, wishes)
     tell = route(output, hint, counting_from_arrival=mode == "attach")
+    commands = isinstance(output, TerminalOutput) or mode == "talk"
+    sound = SoundKept()
     async with conversation:
         tasks = [asyncio.create_task(_watch_path(conversation, output))]
         try:
             async for event in conversation.events():
                 if isinstance(event, Closed):
-                    return _end(event, output)
+                    return _end(event, output) or (sound.exit_code(conversation) if mode == "talk" else 0)
                 if isinstance(event, ChatEvent):
                     output.chat(event)
+                elif isinstance(event, CallEvent):
+                    sound.hear(event)
+                    _show_call(event, conversation, output, asked=commands)
                 elif isinstance(event, DeskEvent):
                     _show_files(event, conversation, output)
                 elif not isinstance(event, Reconnecting | Reconnected):
@@ -139,7 +160,7 @@ async def _talk(mode: Mode, text: str | None, options: MeetingOptions, output: O
                             output.note("Type a message and Enter. Ctrl-D or /quit leaves.")
                         if not early:
                             lines.start()
-                        tasks.append(asyncio.create_task(_speak(conversation, output, lines)))
+                        tasks.append(asyncio.create_task(_speak(conversation, output, lines, commands)))
         finally:
             for task in tasks:
                 task.cancel()
@@ -148,37 +169,62 @@ async def _talk(mode: Mode, text: str | None, options: MeetingOptions, output: O
 
 
 def _conversation(
-    mode: Mode, text: str | None, options: MeetingOptions, output: Output, lines: Lines
+    mode: Mode,
+    text: str | None,
+    options: MeetingOptions,
+    output: Output,
+    lines: Lines,
+    wishes: TalkOptions | None,
 ) -> tuple[Conversation, Hint]:
+    calls = wishes.make_calls if wishes is not None else None
     if options.foreign:
-        conversation = foreign_conversation(mode, text, options, output, lines)
+        conversation = foreign_conversation(mode, text, options, output, lines, calls)
         return conversation, lambda event: "Waiting for the other side ..."
     phrase = parse(text) if text is not None else None
     if phrase is not None:
         advise(phrase, output)
-    side = Side.TAP if mode == "tap" else Side.ATTACH
-    ours = StringConversation(side, phrase, options.settings, name=options.name)
-    return ours, lambda event: _hint(side, event, phrase)
+    side = Side.TAP if mode == "tap" else Side.ATTACH if mode == "attach" or phrase is None else None
+    ours = StringConversation(
+        side,
+        phrase,
+        options.settings,
+        name=options.name,
+        calls=calls,
+        talks=mode == "talk",
+    )
+    return ours, lambda event: _hint(mode, side, event, phrase)
 
 
-async def _speak(conversation: Conversation, output: Output, lines: Lines) -> None:
+async def _speak(conversation: Conversation, output: Output, lines: Lines, commands: bool) -> None:
+    person = isinstance(output, TerminalOutput)
     while (line := await lines.next()) is not None:
-        if line.strip() == "/quit" and isinstance(output, TerminalOutput):
+        if line.strip() == "/quit" and person:
             break
         if not line:
             continue
         try:
-            if isinstance(output, TerminalOutput) and _about_files(line, conversation, output):
-                pass
-            elif line.startswith("/me ") and isinstance(output, TerminalOutput):
+            if commands and await about_calls(line, conversation, output):
+                continue
+            if person and _about_files(line, conversation, output):
+                continue
+            if line.startswith("/me ") and person:
                 await conversation.send(line[4:], action=True)
             else:
-                await conversation.send(line)
+                await conversation.send(line[1:] if commands and line.startswith("//") else line)
         except UsageError as exc:
             output.note(f"Not sent: {exc}")
         except ChannelClosed:
             return
     await conversation.goodbye(asyncio.get_running_loop().time() + GOODBYE)
+
+
+def _show_call(event: CallEvent, conversation: Conversation, output: Output, *, asked: bool) -> None:
+    if isinstance(event, CallOffered) and not asked and conversation.calls is not None:
+        with contextlib.suppress(UsageError):  # it has been taken back meanwhile
+            conversation.calls.answer(False)
+        output.note(f"{output.peer} called, which is declined: nobody can be asked here; tin-can talk takes calls.")
+    else:
+        output.call(event)
 
 
 def _about_files(line: str, conversation: Conversation, output: Output) -> bool:
@@ -234,15 +280,16 @@ def _end(event: Closed, output: Output) -> int:
     return 0
 
 
-def _hint(side: Side, event: Waiting, given: Phrase | None) -> str:
+def _hint(mode: Mode, side: Side | None, event: Waiting, given: Phrase | None) -> str:
     if side is Side.TAP:
         return "Looking for the other can ..."
+    command = "talk" if mode == "talk" else "tap"
     if given is not None:
-        return "Waiting for the other can, which types 'tin-can tap' and the same phrase ..."
+        return f"Waiting for the other can, which types 'tin-can {command}' and the same phrase ..."
     text = event.phrase.text
     return (
         f"The phrase is  {text}\n"
         f"({describe_strength(event.phrase)}). The other one types:\n\n"
-        f"    tin-can tap {text}\n\n"
+        f"    tin-can {command} {text}\n\n"
         "Waiting ..."
     )

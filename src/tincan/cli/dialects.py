@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from typing import Literal
 
-from tincan.apps.conversation import Conversation
+from tincan.apps.conversation import Conversation, MakeCalls
 from tincan.cli.lines import Lines
 from tincan.cli.options import MeetingOptions
 from tincan.cli.output import Output
@@ -16,17 +16,23 @@ Mode = Literal["attach", "tap", "talk"]
 
 
 def foreign_conversation(
-    mode: Mode, text: str | None, options: MeetingOptions, output: Output, lines: Lines
+    mode: Mode,
+    text: str | None,
+    options: MeetingOptions,
+    output: Output,
+    lines: Lines,
+    calls: MakeCalls | None = None,
 ) -> Conversation:
     """Return the conversation that the options ask for.
 
     ``text``: what stands for the phrase: a room, a secret, an offer's URL.
-    ``lines``: where an answer is pasted, when no file is named.
+    ``lines``: where an answer is pasted, when no file is named. ``calls``:
+    what handles calls, if not as usual.
     """
     if options.foreign.static_link:
-        return _static(mode, text, options, output, lines)
+        return _static(mode, text, options, output, lines, calls)
     if options.foreign.classic:
-        return _classic(mode, text, options, output)
+        return _classic(mode, text, options, output, calls)
     return _pypeer(mode, text, options, output)
 
 
@@ -60,7 +66,9 @@ def database(options: MeetingOptions) -> str:
     return options.foreign.firebase
 
 
-def _classic(mode: Mode, text: str | None, options: MeetingOptions, output: Output) -> Conversation:
+def _classic(
+    mode: Mode, text: str | None, options: MeetingOptions, output: Output, calls: MakeCalls | None
+) -> Conversation:
     from tincan.apps.dialects.classic import CLASSIC_SECURITY
     from tincan.apps.dialects.classic_relay import classic_conversation
 
@@ -75,10 +83,13 @@ def _classic(mode: Mode, text: str | None, options: MeetingOptions, output: Outp
         servers=options.settings.servers,
         timeout=options.settings.timeout,
         relay_only=options.settings.relay_only,
+        calls=calls,
     )
 
 
-def _static(mode: Mode, text: str | None, options: MeetingOptions, output: Output, lines: Lines) -> Conversation:
+def _static(
+    mode: Mode, text: str | None, options: MeetingOptions, output: Output, lines: Lines, calls: MakeCalls | None
+) -> Conversation:
     from tincan.apps.dialects.reading import Paste, from_file, read_file
     from tincan.apps.dialects.static_link import static_conversation
     from tincan.apps.dialects.static_news import AnswerReady, AnswerUnusable, OfferReady, StaticNews, WordsReady
@@ -123,6 +134,7 @@ def _static(mode: Mode, text: str | None, options: MeetingOptions, output: Outpu
         name=options.name,
         classic=options.foreign.classic,
         mode=mode,
+        calls=calls,
     )
 
 

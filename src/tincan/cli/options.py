@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import click
@@ -119,6 +119,14 @@ class MeetingOptions:
     log_file: str | None
     foreign: Foreign = Foreign()
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
+    servers_elsewhere: tuple[IceServer, ...] = ()
+    """The servers to use when a switchboard is known from somewhere else than the options."""
+
+    def meeting_at(self, switchboards: Sequence[str]) -> Settings:
+        """Return the settings, with these switchboards where none is named."""
+        if self.settings.switchboards or not switchboards:
+            return self.settings
+        return replace(self.settings, switchboards=tuple(switchboards), servers=self.servers_elsewhere)
 
     @property
     def terminal(self) -> bool:
@@ -147,6 +155,7 @@ def read(given: Mapping[str, Any]) -> MeetingOptions:
         quiet=given["quiet"],
         verbose=given["verbose"],
         log_file=given["log_file"],
+        servers_elsewhere=servers(values, ask_default_stun=True),
     )
 
 

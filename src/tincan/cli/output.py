@@ -8,12 +8,26 @@ object a line on stdout, with the names that docs/cli.md promises.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import enum
 import os
 import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, TextIO
 
+from tincan.apps.call.events import (
+    CallEnded,
+    CallEvent,
+    CallOffered,
+    CallPlaced,
+    CallStarted,
+    CallStatus,
+    EndReason,
+    PeerMuted,
+    SoundFlows,
+    SoundTrouble,
+)
 from tincan.apps.chat.events import Delivered, MessageReceived, PeerHello
 from tincan.apps.desk_events import DeskEvent, FilesEnded, FilesOffered
 from tincan.apps.text import visible
@@ -94,6 +108,24 @@ class Output:
         elif isinstance(event, FilesEnded):
             self.note(ended_words(event.name, event.outcome, event.text, sending=event.sending))
 
+    def call(self, event: CallEvent) -> None:
+        """Tell what happens to a call; how it goes is for screens and programs."""
+        match event:
+            case CallPlaced():
+                self.note(f"Calling {self.peer} ...")
+            case CallOffered():
+                self.note(f"{self.peer} calls: /accept talks, /decline does not.")
+            case CallStarted():
+                self.note("You can talk now.")
+            case CallEnded():
+                self.note(_how_it_ended(event, self.peer))
+            case PeerMuted(muted):
+                self.note(f"{self.peer} has {'closed' if muted else 'opened'} the microphone.")
+            case SoundFlows() | SoundTrouble():
+                self.note(event.text)
+            case CallStatus():
+                pass
+
     def path(self, path: str, rtt: float | None) -> None:
         """Tell that the route has changed."""
         self.note(f"Now connected {PATHS.get(path, path)}.")
@@ -117,6 +149,10 @@ class Output:
 
     def piped(self, sent: int, received: int) -> None:
         """Tell programs how many bytes a pipe has carried."""
+
+    def told(self, event: str, words: str, /, **fields: object) -> None:
+        """Tell people a sentence, and programs an event with fields."""
+        self.note(words)
 
     def error(self, exc: TinCanError) -> None:
         """Tell programs of an error; people read it on stderr anyway."""
@@ -235,6 +271,11 @@ class JsonOutput(Output):
         action = {"action": True} if event.action else {}
         self._event("message", text=event.text, id=event.id, **{"from": self.peer}, **action)
 
+    def call(self, event: CallEvent) -> None:
+        """See `Output.call`."""
+        self._event(_CALL_EVENTS[type(event)], **_fields(event))
+        super().call(event)
+
     def path(self, path: str, rtt: float | None) -> None:
         """See `Output.path`."""
         self._event("path", path=path, **({} if rtt is None else {"rtt": round(rtt, 4)}))
@@ -260,6 +301,11 @@ class JsonOutput(Output):
         self._event("closed", reason=reason)
         super().closed(reason, text)
 
+    def told(self, event: str, words: str, /, **fields: object) -> None:
+        """See `Output.told`."""
+        self._event(event, **fields)
+        super().told(event, words)
+
     def error(self, exc: TinCanError) -> None:
         """See `Output.error`."""
         self._event("error", code=exc.exit_code, text=str(exc))
@@ -269,6 +315,45 @@ class JsonOutput(Output):
 
         # Escaped to ASCII, so that a terminal that shows it is as safe as a program that reads it.
         self._line(json.dumps({"event": event, **fields}))
+
+
+_CALL_EVENTS: dict[type[object], str] = {
+    CallPlaced: "call-placed",
+    CallOffered: "call-offered",
+    CallStarted: "call-started",
+    CallEnded: "call-ended",
+    CallStatus: "call-status",
+    PeerMuted: "peer-muted",
+    SoundFlows: "sound",
+    SoundTrouble: "sound-trouble",
+}
+
+
+def _fields(event: CallEvent) -> dict[str, object]:
+    """Return an event's fields as programs read them; what is not known is left out."""
+    return {
+        field.name: _plain(getattr(event, field.name))
+        for field in dataclasses.fields(event)
+        if getattr(event, field.name) is not None
+    }
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, float):
+        return round(value, 4)
+    return value.value if isinstance(value, enum.Enum) else value
+
+
+def _how_it_ended(event: CallEnded, peer: str) -> str:
+    took = "" if event.seconds is None else f" after {int(event.seconds) // 60}:{int(event.seconds) % 60:02}"
+    return {
+        EndReason.LOCAL: f"The call is over{took}.",
+        EndReason.PEER: f"{peer} hung up{took}. You can go on writing.",
+        EndReason.DECLINED: "The call was declined.",
+        EndReason.BUSY: f"{peer} cannot be called now.",
+        EndReason.NO_ANSWER: "Nobody answered the call.",
+        EndReason.LOST: f"The call was cut{took}.",
+    }[event.reason]
 
 
 def route(output: Output, hint: Hint, *, counting_from_arrival: bool) -> Tell:

@@ -10,6 +10,7 @@ import click
 from tincan.apps.conversation import Conversation, StringConversation
 from tincan.apps.doctor import examine
 from tincan.apps.text import visible
+from tincan.cli.calls import TalkOptions
 from tincan.cli.dialects import Mode, foreign_conversation
 from tincan.cli.lines import Lines, piped
 from tincan.cli.logs import set_up_logging
@@ -29,11 +30,11 @@ def start(options: MeetingOptions) -> int:
     return show_screens(options)
 
 
-def show_screens(options: MeetingOptions, opening: Opening = None) -> int:
+def show_screens(options: MeetingOptions, opening: Opening = None, wishes: TalkOptions | None = None) -> int:
     """Open the screens and return the exit code; raises the error that ended a command's conversation."""
     set_up_logging(0, options.log_file)  # nothing may be printed into a screen
     services = Services(
-        make_conversation=conversations(options),
+        make_conversation=conversations(options, wishes),
         dialects=(Dialect.NATIVE, Dialect.PYPEER),
         examine=_examination(),
         name=options.name,
@@ -60,16 +61,26 @@ def wanted(mode: str, text: str | None, options: MeetingOptions) -> Request:
         room = parse_room(text) if text is not None else None
         name, password = (room.name, room.password) if room is not None else (None, None)
         return Request(side, name, password or None, Dialect.PYPEER, name=options.name)
-    return Request(side, text, name=options.name)
+    return Request(side, text, mode="talk" if mode == "talk" else "", name=options.name)
 
 
-def conversations(options: MeetingOptions) -> MakeConversation:
+def conversations(options: MeetingOptions, wishes: TalkOptions | None = None) -> MakeConversation:
     """Return what makes the conversations that the screens ask for."""
+
+    calls = wishes.make_calls if wishes is not None else None
 
     def make(request: Request) -> Conversation:
         if request.dialect is Dialect.NATIVE:
             phrase = parse(request.phrase) if request.phrase is not None else None
-            return StringConversation(request.side, phrase, options.settings, name=request.name)
+            talks = request.mode == "talk"
+            return StringConversation(
+                None if talks and phrase is not None else request.side,
+                phrase,
+                options.settings,
+                name=request.name,
+                calls=calls,
+                talks=talks,
+            )
         text = request.phrase
         if request.dialect is Dialect.PYPEER and request.password and text is not None:
             text = f"{text}:{request.password}"
@@ -81,7 +92,7 @@ def conversations(options: MeetingOptions) -> MakeConversation:
         )
         mode: Mode = "talk" if request.mode == "talk" else "tap" if request.side is Side.TAP else "attach"
         return foreign_conversation(
-            mode, text, dataclasses.replace(options, foreign=foreign), Output(quiet=True), Lines(piped)
+            mode, text, dataclasses.replace(options, foreign=foreign), Output(quiet=True), Lines(piped), calls
         )
 
     return make

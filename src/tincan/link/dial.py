@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import logging
 import secrets
+import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -165,7 +166,7 @@ class _Dial:
     async def _keys(self, phrase: Phrase) -> StringKeys:
         if phrase.generated:
             return derive(phrase)
-        return await asyncio.to_thread(derive, phrase)
+        return await asyncio.to_thread(_derive, phrase)
 
     def _boards(self) -> list[SwitchboardPlace]:
         if not self._settings.switchboards:
@@ -338,6 +339,15 @@ class _Dial:
         with contextlib.suppress(MailboxClosed, MailboxReset):
             while True:
                 await line.receive()
+
+
+_deriving = threading.Lock()
+
+
+def _derive(phrase: Phrase) -> StringKeys:
+    """Derive one phrase at a time: OpenSSL's Argon2 fails when another one has all of its threads."""
+    with _deriving:
+        return derive(phrase)
 
 
 async def _stopped(*tasks: asyncio.Task[Any]) -> None:

@@ -397,6 +397,22 @@ class IceAgent(aioice.ice.Connection):
             return
         await super().check_start(pair)
 
+    def check_complete(self, pair: aioice.ice.CandidatePair) -> None:
+        """Of the pairs that have been nominated use the best one (RFC 5245 section 8.1.1.2), not the last one.
+
+        A relayed pair whose grace has just ended may be nominated beside a
+        direct one: both ends must then come to the same.
+        """
+        before = self._nominated.get(1)
+        super().check_complete(pair)
+        if before is not None and self._rank(before) > self._rank(self._nominated[1]):
+            self._nominated[1] = before
+        if self._nominated.get(1) is not before:
+            self.on_route()
+
+    def _rank(self, pair: aioice.ice.CandidatePair) -> int:
+        return aioice.ice.candidate_pair_priority(pair.local_candidate, pair.remote_candidate, self.ice_controlling)
+
     # -- the link's life -----------------------------------------------------
 
     async def query_consent(self) -> None:
@@ -441,6 +457,13 @@ class IceAgent(aioice.ice.Connection):
         self.round_trip = sample if self.round_trip is None else 0.75 * self.round_trip + 0.25 * sample
         return True
 
+    def send_now(self, data: bytes) -> None:
+        """Send a datagram without waiting for anything, as aioice's ``send`` does in effect; `ConnectionError`."""
+        pair = self._nominated.get(1)
+        if pair is None:
+            raise ConnectionError("there is no path")
+        pair.protocol.transport.sendto(data, pair.remote_addr)
+
     def data_received(self, data: bytes, component: int) -> None:
         """Keep a datagram for `recv`, unless too many wait already.
 
@@ -454,13 +477,6 @@ class IceAgent(aioice.ice.Connection):
         self._last_heard = time.monotonic()
         if self._queue.qsize() < MAX_UNREAD:
             super().data_received(data, component)
-
-    def check_complete(self, pair: aioice.ice.CandidatePair) -> None:
-        """See aioice; it may make another pair the one in use."""
-        before = self._nominated.get(1)
-        super().check_complete(pair)
-        if self._nominated.get(1) is not before:
-            self.on_route()
 
     # -- packets of a virtual network ------------------------------------------
 

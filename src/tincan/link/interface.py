@@ -2,13 +2,14 @@
 
 A link is one authenticated, encrypted connection to one peer. Channels are
 reliable, ordered message pipes inside it; a stream is a bulk byte stream that
-belongs to it (`tincan.link.streams`). `tincan.link.memory` has pairs of links
+belongs to it (`tincan.link.streams`); media are packets of sound. `tincan.link.memory` has pairs of links
 and streams for tests, `tincan.link.webrtc` the real links.
 """
 
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -105,6 +106,12 @@ class Stream(Protocol):
         that everything the peer wrote has come.
         """
 
+    async def read_into(self, buffer: memoryview) -> int:
+        """Read as `read` does, but to the front of ``buffer``, and return how much.
+
+        Saves a copy where the buffer is large, half a MiB or more.
+        """
+
     async def write(self, data: bytes | bytearray | memoryview) -> None:
         """Send all of ``data``, waiting while too much is unsent; ``data`` may be changed once this returns.
 
@@ -116,6 +123,16 @@ class Stream(Protocol):
 
     async def close(self) -> None:
         """End both directions now. Idempotent. Before both sides wrote their end, the peer gets `StreamBroken`."""
+
+
+class Media(Protocol):
+    """The sound of a link: packets (RTP and RTCP) that arrive at once or never, encrypted like everything else."""
+
+    def send(self, packet: bytes) -> None:
+        """Send a packet, of at most 1,200 bytes. Never waits and never raises: what cannot be sent now is lost."""
+
+    def close(self) -> None:
+        """Hear nothing more. Idempotent."""
 
 
 class Link(Protocol):
@@ -133,11 +150,21 @@ class Link(Protocol):
     def status(self) -> LinkStatus:
         """The path in use and the round-trip time."""
 
+    @property
+    def binding(self) -> bytes:
+        """32 bytes that both ends of this link have alike, and no other link has (RFC 5056): to be signed."""
+
     async def open_channel(self, label: str) -> Channel:
         """Open another channel; the peer gets it from `accept_channel`."""
 
     async def accept_channel(self) -> Channel:
         """Return the next channel the peer opened; raise `ChannelClosed` at the end."""
+
+    def media(self, hear: Callable[[bytes], None]) -> Media:
+        """Send media, and hear the peer's from now on: ``hear`` is called in the loop with each packet.
+
+        What comes while nobody hears is thrown away unread. Only one hears at a time, the last who asked.
+        """
 
     async def wait_closed(self) -> CloseReason:
         """Wait for the end and return its reason."""

@@ -10,6 +10,7 @@ messages on their way (`alter`).
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections import deque
 from collections.abc import Callable
 from typing import Generic, TypeVar
@@ -23,6 +24,7 @@ from tincan.link.interface import (
     Path,
     StreamBroken,
 )
+from tincan.link.memory_media import MemoryMedia, Weather
 
 Alter = Callable[[str, bytes], bytes | None]
 """Given a channel's label and a message: the message to deliver instead, or None to drop it."""
@@ -125,6 +127,9 @@ class MemoryLink:
         self._arriving: _Pipe[MemoryChannel] = _Pipe(capacity)
         self._reason: CloseReason | None = None
         self._ended = asyncio.Event()
+        self.binding = b""
+        self.weather = Weather()
+        self._media: MemoryMedia | None = None
 
     @classmethod
     def pair(
@@ -144,6 +149,7 @@ class MemoryLink:
             raise ValueError("a link must hold at least one message")
         a, b = cls(status, capacity), cls(status, capacity)
         a._peer, b._peer = b, a
+        a.binding = b.binding = secrets.token_bytes(32)
         a.alter = b.alter = alter
         a._control, b._control = a._make_channel(CONTROL_LABEL)
         return a, b
@@ -167,6 +173,11 @@ class MemoryLink:
         """See `Link.accept_channel`."""
         return await self._arriving.get()
 
+    def media(self, hear: Callable[[bytes], None]) -> MemoryMedia:
+        """See `Link.media`. What happens to packets on their way is up to ``weather``."""
+        self._media = MemoryMedia(hear, self._media_there, self.weather)
+        return self._media
+
     async def wait_closed(self) -> CloseReason:
         """See `Link.wait_closed`."""
         await self._ended.wait()
@@ -183,6 +194,9 @@ class MemoryLink:
         before the peer notices, so that tests need not wait.
         """
         self._end_both(seen)
+
+    def _media_there(self) -> MemoryMedia | None:
+        return self._peer._media if self._reason is None and self._peer is not None else None
 
     def _make_channel(self, label: str) -> tuple[MemoryChannel, MemoryChannel]:
         if self._peer is None:
@@ -248,6 +262,12 @@ class MemoryStream:
         del self._arrived[:limit]
         self._ring()
         return data
+
+    async def read_into(self, buffer: memoryview) -> int:
+        """See `Stream.read_into`."""
+        data = await self.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
 
     async def write(self, data: bytes | bytearray | memoryview) -> None:
         """See `Stream.write`."""

@@ -73,8 +73,10 @@ class LinkStream:
         self._begin(self._listen())
         self._begin(self._watch())
 
-    def start_punching(self) -> None:
-        """Look for a TCP path, now that somebody wants this stream."""
+    def start_punching(self, *, bulk: bool = False) -> None:
+        """Look for a TCP path, now that somebody wants this stream; at once when it will carry much (``bulk``)."""
+        if bulk:
+            self._worth_it.set()
         if self._punching is None and not self._closed:
             self._punching = self._begin(self._punch(self._settings))
 
@@ -99,13 +101,27 @@ class LinkStream:
 
     async def read(self, limit: int) -> bytes | memoryview:
         """See `Stream.read`."""
-        while not self._arrived:
-            if self._lanes.incoming is Lane.ENDED:
-                return b""
-            if self._lanes.incoming is Lane.TCP:
-                return await (await self._tcp_lane()).read(limit)
+        if await self._comes_by_tcp():
+            return await (await self._tcp_lane()).read(limit)
+        return self._take(limit) if self._arrived else b""
+
+    async def read_into(self, buffer: memoryview) -> int:
+        """See `Stream.read_into`."""
+        if await self._comes_by_tcp():
+            return await (await self._tcp_lane()).read_into(buffer)
+        data = self._take(len(buffer)) if self._arrived else b""
+        buffer[: len(data)] = data
+        return len(data)
+
+    async def _comes_by_tcp(self) -> bool:
+        """Wait until there is something to read; False: on the channel, unless that has ended."""
+        while not self._arrived and self._lanes.incoming is Lane.CHANNEL:
             self._check()
             await self._change()
+        return not self._arrived and self._lanes.incoming is Lane.TCP
+
+    def _take(self, limit: int) -> memoryview:
+        """Take from what the channel has brought."""
         piece = memoryview(self._arrived.popleft())
         if len(piece) > limit:
             self._arrived.appendleft(piece[limit:])
@@ -332,10 +348,10 @@ class Streams:
         for stream in self._streams:
             await stream.close()
 
-    async def open(self, purpose: str) -> LinkStream:
-        """Open a stream; raises `ChannelClosed` when the link has ended."""
+    async def open(self, purpose: str, *, bulk: bool = False) -> LinkStream:
+        """Open a stream, which will carry much if ``bulk``; raises `ChannelClosed` when the link has ended."""
         stream = self._adopt(await self._link.open_channel(PREFIX + purpose))
-        stream.start_punching()
+        stream.start_punching(bulk=bulk)
         return stream
 
     async def accept(self, purpose: str) -> LinkStream:

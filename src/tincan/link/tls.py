@@ -34,6 +34,9 @@ CHUNK: Final = 256 * 1024
 RECORD: Final = 16 * 1024
 """Bytes of plaintext in one TLS record at most (RFC 8446 section 5.1); one is decrypted at a time."""
 
+ROOM: Final = CHUNK + 2 * RECORD
+"""Bytes of plaintext that can come of one chunk and what was kept of the record before; with some to spare."""
+
 MAX_PENDING: Final = 64 * 1024
 """Bytes that TLS itself may want to say (answers to key updates) before the peer counts as hostile."""
 
@@ -149,7 +152,7 @@ class TlsStream:
         self._outgoing = ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=server)
         self._received = bytearray(CHUNK)
-        self._plain = memoryview(bytearray(CHUNK + 2 * RECORD))
+        self._plain = memoryview(bytearray(ROOM))
         self._start = self._end = 0  # what of ``_plain`` has been decrypted and not been read
         self._reading = asyncio.Lock()
         self._writing = asyncio.Lock()
@@ -187,18 +190,35 @@ class TlsStream:
                     await self._flush()  # the alert, which says why
                 raise
         await self._flush()
-        self._decrypt()  # what came along with the last handshake message
+        self._end = self._decrypt(self._plain)  # what came along with the last handshake message
 
     async def read(self, limit: int) -> memoryview:
         """See `Stream.read`."""
         async with self._reading:
             while self._start == self._end and not self._eof_came:
-                await self._receive()
-            start = self._start
-            self._start = min(self._end, start + limit)
-            return self._plain[start : self._start]
+                self._start, self._end = 0, await self._receive(self._plain)
+            return self._take(limit)
 
-    async def _receive(self) -> None:
+    async def read_into(self, buffer: memoryview) -> int:
+        """See `Stream.read_into`."""
+        async with self._reading:
+            while self._start == self._end and not self._eof_came:
+                if len(buffer) >= ROOM:
+                    if count := await self._receive(buffer):
+                        return count
+                else:
+                    self._start, self._end = 0, await self._receive(self._plain)
+            data = self._take(len(buffer))
+            buffer[: len(data)] = data
+            return len(data)
+
+    def _take(self, limit: int) -> memoryview:
+        start = self._start
+        self._start = min(self._end, start + limit)
+        return self._plain[start : self._start]
+
+    async def _receive(self, target: memoryview) -> int:
+        """Wait for something to come, and decrypt it; return how much that is, which may be nothing."""
         if self._closed:
             raise StreamBroken(_BROKEN)
         try:
@@ -208,8 +228,9 @@ class TlsStream:
         if not count or self._closed:
             raise StreamBroken(_BROKEN)
         self._incoming.write(memoryview(self._received)[:count])
-        self._decrypt()
+        came = self._decrypt(target)
         await self._take_turns()
+        return came
 
     async def write(self, data: bytes | bytearray | memoryview) -> None:
         """See `Stream.write`."""
@@ -256,10 +277,9 @@ class TlsStream:
         async with self._reading, self._writing:
             self._sock.close()  # now that nobody waits for a number that may soon be another socket's
 
-    def _decrypt(self) -> None:
-        """Decrypt all that has come; called when everything before has been read."""
+    def _decrypt(self, plain: memoryview) -> int:
+        """Decrypt all that has come, which has room in `ROOM` bytes; return how much that is."""
         at = 0
-        plain = self._plain
         read = self._tls.read
         try:
             while True:
@@ -275,9 +295,9 @@ class TlsStream:
             self._eof_came = True
         except ssl.SSLError as exc:
             raise StreamBroken(_BROKEN) from exc
-        self._start, self._end = 0, at
         if self._outgoing.pending > MAX_PENDING:
             raise StreamBroken(_BROKEN)
+        return at
 
     async def _take_turns(self) -> None:
         """Let others run now and then: a call that finds the socket ready does not wait, and so yields to nobody."""

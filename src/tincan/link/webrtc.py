@@ -7,7 +7,7 @@ to parse from a peer, and text needs neither the audio and video codecs that it
 loads nor their time to load (`_transports`).
 
 aiortc 1.16 is driven below its documented surface in a few places, named in
-`_Sctp` and `_Ice`; that version is fixed in pyproject.toml, and
+`_Sctp`, `_Dtls` and `_Ice`; that version is fixed in pyproject.toml, and
 `tests/unit/link/test_webrtc.py` fails when they move.
 """
 
@@ -33,6 +33,7 @@ from tincan.link.interface import (
     LinkStatus,
     Path,
 )
+from tincan.link.srtp import Incoming, SrtpMedia, is_rtcp
 from tincan.meet.mailbox import Side
 from tincan.nat.addresses import Interface
 from tincan.nat.servers import IceServer
@@ -128,6 +129,9 @@ OWN_CHANNELS: Final = MAX_CHANNELS - 8
 EXPORTER_LABEL: Final = b"EXPORTER-tin-can-packets"
 """RFC 5705 section 4: what the keys of packets are exported under. Not registered, and ours by its name."""
 
+BINDING_LABEL: Final = b"EXPORTER-tin-can-binding"
+"""The same for `Link.binding`."""
+
 DTLS_1_2: Final = 0xFEFD
 
 
@@ -166,6 +170,43 @@ class _Ice:
     def take_role(self, *, controlling: bool) -> None:
         """Take the role from which, unless told otherwise, the DTLS role follows."""
         self.role = "controlling" if controlling else "controlled"
+
+
+class _Dtls(RTCDtlsTransport):
+    """aiortc's DTLS, which hands out received RTP and RTCP as bytes, and sends ours.
+
+    aiortc's own receivers, with their jitter buffer and codecs, are not used.
+    """
+
+    def __init__(self, transport: _Ice, certificate: Any) -> None:
+        super().__init__(transport, [certificate])  # type: ignore[arg-type]
+        self.hear: Callable[[bytes], None] | None = None
+
+    def listen(self, hear: Callable[[bytes], None] | None) -> None:
+        """Hand packets to this from now on; None: look at none."""
+        self.hear = hear
+        if isinstance(self._rx_srtp, Incoming):
+            self._rx_srtp.open = hear is not None
+
+    def protect(self, packet: bytes) -> bytes:
+        """Return a packet of ours as it goes over the network."""
+        if self._tx_srtp is None or self.state != "connected":
+            raise ConnectionError("there is no SRTP")
+        return bytes(self._tx_srtp.protect_rtcp(packet) if is_rtcp(packet) else self._tx_srtp.protect(packet))
+
+    def _setup_srtp(self) -> None:
+        super()._setup_srtp()
+        if self._rx_srtp is not None:
+            self._rx_srtp = Incoming(self._rx_srtp, _dtls.pylibsrtp.Error)  # type: ignore[assignment]
+            self.listen(self.hear)
+
+    async def _handle_rtp_data(self, data: bytes, arrival_time_ms: int) -> None:
+        if self.hear is not None:
+            self.hear(data)
+
+    async def _handle_rtcp_data(self, data: bytes) -> None:
+        if self.hear is not None:
+            self.hear(data)
 
 
 class _Sctp(RTCSctpTransport):
@@ -400,7 +441,7 @@ class WebRtcLink:
         self.ice = IceAgent(controlling=side is Side.TAP, relay_only=relay_only, found=found, packets=packets)
         self._certificate = certificate or Certificate.make()
         self._ice = _Ice(self.ice)
-        self._dtls = RTCDtlsTransport(self._ice, [self._certificate])  # type: ignore[arg-type]
+        self._dtls = _Dtls(self._ice, self._certificate)
         self._ice_timeout = ice_timeout
         self._dtls_timeout = dtls_timeout
         self._sctp = _Sctp(
@@ -505,13 +546,18 @@ class WebRtcLink:
 
     # -- packets of a virtual network ------------------------------------------
 
-    def export(self, length: int) -> bytes:
-        """Return secret bytes that only the two ends of this link have (RFC 5705)."""
+    def export(self, length: int, label: bytes = EXPORTER_LABEL) -> bytes:
+        """Return secret bytes that only the two ends of this link have (RFC 5705), others for each label."""
         ssl = self._dtls._ssl
         if ssl is None or not self._dtls.encrypted:
             raise RuntimeError("DTLS is not connected")
-        secret: bytes = ssl.export_keying_material(EXPORTER_LABEL, length)
+        secret: bytes = ssl.export_keying_material(label, length)
         return secret
+
+    @property
+    def binding(self) -> bytes:
+        """See `Link.binding`."""
+        return self.export(32, BINDING_LABEL)
 
     @property
     def is_dtls_client(self) -> bool:
@@ -554,6 +600,14 @@ class WebRtcLink:
             self._accepted.put_nowait(None)
             raise ChannelClosed("The link has ended.")
         return channel
+
+    def media(self, hear: Callable[[bytes], None]) -> SrtpMedia:
+        """See `Link.media`."""
+        self._dtls.listen(hear)
+        return SrtpMedia(
+            lambda packet: self.ice.send_now(self._dtls.protect(packet)),
+            lambda: self._dtls.listen(None) if self._dtls.hear is hear else None,
+        )
 
     async def wait_closed(self) -> CloseReason:
         """See `Link.wait_closed`."""

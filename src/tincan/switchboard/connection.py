@@ -10,16 +10,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Final, TypeAlias, TypeVar
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
-from tincan.switchboard import frames
+from tincan.switchboard import frames, party_frames
 from tincan.switchboard.frames import ErrorCode
 from tincan.switchboard.metrics import Metrics
 
 QUEUE = 160
 """Frames waiting for one can: a full mailbox of 64, twice, and room for the small ones.
 They share their bodies with the mailbox."""
+
+LOSSY_QUEUE: Final = 64
+"""Frames of party lines waiting for one can; what comes on top is lost to it."""
 
 SEND_DEADLINE = 15.0
 """Seconds that one frame may take to leave. On the slowest line that is of use, 48 KiB take 8 s."""
@@ -31,6 +35,9 @@ CLOSE_TIMEOUT = 2.0
 TRANSPORT_LIMIT = 64 * 1024
 """Where the WebSocket itself gives up. A little above `frames.MAX_FRAME`, so that a can whose
 frame is a little too large still hears why."""
+
+ServerFrame: TypeAlias = frames.ServerFrame | party_frames.ServerFrame
+F = TypeVar("F")
 
 _CLOSE_CODES = {
     ErrorCode.CLOSING: WSCloseCode.GOING_AWAY,
@@ -71,11 +78,11 @@ class Connection:
         self._transport = transport
         self._metrics = metrics
         self._first_frame_within = first_frame_within
-        self._outgoing: asyncio.Queue[frames.ServerFrame | None] = asyncio.Queue(QUEUE)
+        self._outgoing: asyncio.Queue[ServerFrame | None] = asyncio.Queue(QUEUE)
         self._close_code = WSCloseCode.OK
         self._closing = False
 
-    def push(self, frame: frames.ServerFrame) -> None:
+    def push(self, frame: ServerFrame) -> None:
         """Queue a frame. Never waits; after `hang_up` does nothing."""
         if self._closing:
             return
@@ -83,6 +90,13 @@ class Connection:
             self._metrics.error(frame.code)
             self._close_code = _CLOSE_CODES.get(frame.code, WSCloseCode.POLICY_VIOLATION)
         self._put(frame)
+
+    def offer(self, frame: ServerFrame) -> None:
+        """Queue a frame that may be lost, if not too many wait."""
+        if self._outgoing.qsize() < LOSSY_QUEUE:
+            self.push(frame)
+        else:
+            self._metrics.party_lost += 1
 
     def hang_up(self) -> None:
         """Close once everything queued is sent; read nothing more. Idempotent."""
@@ -100,11 +114,11 @@ class Connection:
         self._closing = True
         self._transport.abort()
 
-    async def run(self, on_frame: Callable[[frames.ClientFrame], None], allow: Callable[[], bool]) -> None:
+    async def run(self, decode: Callable[[str], F], on_frame: Callable[[F], None], allow: Callable[[], bool]) -> None:
         """Serve until either end hangs up. ``allow`` is asked before anything received is looked at."""
         try:
             async with asyncio.TaskGroup() as tasks:
-                reader = tasks.create_task(self._read(on_frame, allow))
+                reader = tasks.create_task(self._read(decode, on_frame, allow))
                 await self._write()
                 reader.cancel()
             await self._websocket.close(code=self._close_code)
@@ -117,7 +131,9 @@ class Connection:
             async with asyncio.timeout(SEND_DEADLINE):
                 await self._websocket.send_str(frames.encode(frame))
 
-    async def _read(self, on_frame: Callable[[frames.ClientFrame], None], allow: Callable[[], bool]) -> None:
+    async def _read(
+        self, decode: Callable[[str], F], on_frame: Callable[[F], None], allow: Callable[[], bool]
+    ) -> None:
         try:
             async with asyncio.timeout(self._first_frame_within) as deadline:
                 while not self._closing:
@@ -127,7 +143,7 @@ class Connection:
                     if not allow():
                         self.refuse(ErrorCode.RATE, "Too many frames come from this address.")
                     elif message.type is WSMsgType.TEXT:
-                        on_frame(frames.decode(message.data))
+                        on_frame(decode(message.data))
                         deadline.reschedule(None)
                     elif message.type is WSMsgType.BINARY:
                         raise frames.Malformed("Frames are text.")
@@ -140,7 +156,7 @@ class Connection:
         finally:
             self.hang_up()
 
-    def _put(self, item: frames.ServerFrame | None) -> None:
+    def _put(self, item: ServerFrame | None) -> None:
         try:
             self._outgoing.put_nowait(item)
         except asyncio.QueueFull:

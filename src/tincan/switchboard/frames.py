@@ -165,6 +165,6 @@ def decode(data: str | bytes) -> ClientFrame:
     return frame
 
 
-def encode(frame: ServerFrame) -> str:
-    """Return ``frame`` as the content of one text message."""
+def encode(frame: msgspec.Struct) -> str:
+    """Return a frame of a switchboard as the content of one text message."""
     return _encoder.encode(frame).decode()

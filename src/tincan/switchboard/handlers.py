@@ -9,12 +9,12 @@ import asyncio
 import itertools
 import random
 import time
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
 import msgspec
 from aiohttp import web
 
-from tincan.switchboard import frames
+from tincan.switchboard import frames, party_frames
 from tincan.switchboard.connection import Connection, new_websocket
 from tincan.switchboard.dialects.classic_routes import ClassicRoutes
 from tincan.switchboard.dialects.firebase import add_rooms
@@ -23,6 +23,7 @@ from tincan.switchboard.gate import Gate, peer_address
 from tincan.switchboard.limits import Limiter, address_key
 from tincan.switchboard.mailboxes import Effect, HangUp, Mailboxes
 from tincan.switchboard.metrics import CONTENT_TYPE, Metrics
+from tincan.switchboard.party import Party, Refused
 from tincan.switchboard.settings import SwitchboardSettings
 from tincan.switchboard.turn import turn_login
 
@@ -37,6 +38,7 @@ class Switchboard:
         self._settings = settings
         self._metrics = Metrics()
         self._mailboxes = Mailboxes(random.SystemRandom(), limits=settings.mailboxes, metrics=self._metrics)
+        self._party = Party(settings.party, self._metrics)
         self._connections: dict[int, Connection] = {}
         self._numbers = itertools.count()
         self._expiry: asyncio.TimerHandle | None = None
@@ -49,7 +51,8 @@ class Switchboard:
         """Return the routes."""
         app = web.Application()
         app.on_response_prepare.append(_one_request_only)
-        app.router.add_get("/v1", self._websocket)
+        app.router.add_get("/v1", self._meet)
+        app.router.add_get("/v1/party", self._join_party)
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/metrics", self._render_metrics)
         ClassicRoutes(self.limiter, self._metrics, self._address_of).add_to(app)
@@ -72,7 +75,29 @@ class Switchboard:
 
     # -- handlers --
 
-    async def _websocket(self, request: web.Request) -> web.StreamResponse:
+    async def _meet(self, request: web.Request) -> web.StreamResponse:
+        async def serve(connection: Connection, allow: Callable[[], bool]) -> None:
+            try:
+                await connection.run(frames.decode, lambda frame: self._receive(connection, frame), allow)
+            finally:
+                self._mailboxes.disconnected(connection.number)
+
+        return await self._websocket(request, serve)
+
+    async def _join_party(self, request: web.Request) -> web.StreamResponse:
+        async def serve(connection: Connection, allow: Callable[[], bool]) -> None:
+            self._party.connected(connection.number, connection.address)
+            try:
+                await connection.run(party_frames.decode, lambda frame: self._receive_party(connection, frame), allow)
+            finally:
+                self._party.disconnected(connection.number)
+
+        return await self._websocket(request, serve)
+
+    async def _websocket(
+        self, request: web.Request, serve: Callable[[Connection, Callable[[], bool]], Awaitable[None]]
+    ) -> web.StreamResponse:
+        """Serve one WebSocket, from its admission to its end."""
         websocket = new_websocket()
         await websocket.prepare(request)
         transport = request.transport
@@ -90,14 +115,10 @@ class Switchboard:
         self._empty.clear()
         self._metrics.connections = len(self._connections)
         try:
-            await connection.run(
-                lambda frame: self._receive(connection, frame),
-                lambda: self.limiter.allow_frame(address, _now()),
-            )
+            await serve(connection, lambda: self.limiter.allow_frame(address, _now()))
         finally:
             if admitted:
                 self.limiter.disconnect(address)
-            self._mailboxes.disconnected(connection.number)
             del self._connections[connection.number]
             self._metrics.connections = len(self._connections)
             if not self._connections:
@@ -155,13 +176,34 @@ class Switchboard:
             else:
                 connection.push(what)
 
+    def _receive_party(self, connection: Connection, frame: party_frames.ClientFrame) -> None:
+        now = _now()
+        if isinstance(frame, party_frames.Enter) and not self.limiter.allow_open(connection.address, now):
+            connection.refuse(ErrorCode.RATE, "Too many lines are opened from this address.")
+            return
+
+        def spend(size: int) -> bool:
+            return self.limiter.allow_party(connection.address, size, now)
+
+        for number, what in self._party.receive(connection.number, frame, spend):
+            if isinstance(what, Refused):
+                connection.refuse(what.code, what.text)
+            elif isinstance(what, party_frames.Welcome):
+                connection.push(party_frames.Welcome(*self._servers()))
+            else:
+                self._connections[number].offer(what)
+
     def _with_servers(self, opened: frames.Opened) -> frames.Opened:
+        stun, turn = self._servers()
+        return msgspec.structs.replace(opened, stun=stun, turn=turn)
+
+    def _servers(self) -> tuple[tuple[str, ...], frames.TurnServer | None]:
         settings = self._settings
         turn = None
         if settings.turn_urls and settings.turn_secret:
             login = turn_login(settings.turn_secret, now=int(time.time()), ttl=settings.turn_ttl)
             turn = frames.TurnServer(settings.turn_urls, *login, settings.turn_ttl)
-        return msgspec.structs.replace(opened, stun=settings.stun, turn=turn)
+        return settings.stun, turn
 
     def _arm(self) -> None:
         deadline = self._mailboxes.next_deadline()

@@ -35,6 +35,9 @@ class RateLimits:
     those over that limit are told so."""
     sockets_per_second: float = 20
     sockets_burst: float = 200
+    party_bytes_per_second: float = 1024 * 1024
+    """Bytes that messages on party lines become, counting the copy for each who hears them."""
+    party_bytes_burst: float = 16 * 1024 * 1024
     addresses: int = 65_536
     """Addresses remembered, about 400 bytes each."""
 
@@ -64,14 +67,14 @@ class Bucket:
     tokens: float
     updated: float
 
-    def take(self, now: float) -> bool:
-        """Take one token at ``now``; False when there is none."""
+    def take(self, now: float, tokens: float = 1) -> bool:
+        """Take tokens at ``now``; False when there are not so many."""
         # A clock never goes back, but two callers may have read it out of order.
         self.tokens = min(self.burst, self.tokens + max(0.0, now - self.updated) * self.rate)
         self.updated = max(self.updated, now)
-        if self.tokens < 1:
+        if self.tokens < tokens:
             return False
-        self.tokens -= 1
+        self.tokens -= tokens
         return True
 
 
@@ -80,6 +83,7 @@ class _Address:
     opens: Bucket
     frames: Bucket
     new_sockets: Bucket
+    party_bytes: Bucket
     asked: float
     sockets: int = 0
     connections: int = 0
@@ -133,6 +137,11 @@ class Limiter:
         entry = self._entry(address, now)
         return entry is not None and entry.frames.take(now)
 
+    def allow_party(self, address: str, size: int, now: float) -> bool:
+        """May this address send so many bytes on party lines, all copies counted?"""
+        entry = self._entry(address, now)
+        return entry is not None and entry.party_bytes.take(now, size)
+
     def _entry(self, address: str, now: float) -> _Address | None:
         entry = self._table.get(address)
         if entry is not None:
@@ -147,6 +156,7 @@ class Limiter:
             opens=_full(limits.opens_per_minute / 60, limits.opens_burst, now),
             frames=_full(limits.frames_per_second, limits.frames_burst, now),
             new_sockets=_full(limits.sockets_per_second, limits.sockets_burst, now),
+            party_bytes=_full(limits.party_bytes_per_second, limits.party_bytes_burst, now),
             asked=now,
         )
         return entry
@@ -171,6 +181,7 @@ class Limiter:
             limits.opens_burst / limits.opens_per_minute * 60,
             limits.frames_burst / limits.frames_per_second,
             limits.sockets_burst / limits.sockets_per_second,
+            limits.party_bytes_burst / limits.party_bytes_per_second,
         )
 
 

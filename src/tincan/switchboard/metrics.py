@@ -30,6 +30,11 @@ class Metrics:
     room_watchers: int = 0
     room_values: int = 0
     rooms_expired: int = 0
+    party_members: int = 0
+    party_topics: int = 0
+    party_messages: int = 0
+    party_bytes: int = 0
+    party_lost: int = 0
     classic_blobs: collections.Counter[str] = field(default_factory=collections.Counter)
     """By kind: what was left at the relay of the classic dialect."""
     errors: collections.Counter[ErrorCode] = field(default_factory=collections.Counter)
@@ -61,6 +66,11 @@ class Metrics:
             ("room_streams", "gauge", "Streams that watch rooms now.", self.room_watchers),
             ("room_values_total", "counter", "Offers and answers put into rooms.", self.room_values),
             ("rooms_expired_total", "counter", "Rooms that reached their age.", self.rooms_expired),
+            ("party_members", "gauge", "Connections to party lines now.", self.party_members),
+            ("party_topics", "gauge", "Topics of party lines that somebody is on now.", self.party_topics),
+            ("party_messages_total", "counter", "Messages taken in on party lines.", self.party_messages),
+            ("party_bytes_total", "counter", "Bytes in these messages.", self.party_bytes),
+            ("party_lost_total", "counter", "Messages on party lines that were too much.", self.party_lost),
         ]
         lines = []
         for name, kind, text, value in rows:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from tincan.switchboard.dialects.rooms import RoomLimits
 from tincan.switchboard.limits import RateLimits
+from tincan.switchboard.party import PartyLimits
 from tincan.switchboard.quotas import MailboxLimits
 
 
@@ -28,6 +29,7 @@ class SwitchboardSettings:
     rates: RateLimits = field(default_factory=RateLimits)
     mailboxes: MailboxLimits = field(default_factory=MailboxLimits)
     rooms: RoomLimits = field(default_factory=RoomLimits)
+    party: PartyLimits = field(default_factory=PartyLimits)
     connections: int = 20_000
     """WebSockets at one time, of all addresses: both sides of every mailbox."""
     handshake: float = 10

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Final
 
 from textual.message_pump import MessagePump
 
+from tincan.apps.call.commands import CallCommands
+from tincan.apps.call.interface import Switch
 from tincan.apps.chat.events import MessageReceived
 from tincan.apps.conversation import Conversation
 from tincan.apps.desk_events import FilesEnded, FilesOffered
@@ -31,13 +33,21 @@ from tincan.tui.slash import COMMANDS, SlashCommand, message_text, run_slash
 from tincan.tui.talk import Phase, Talk
 
 if TYPE_CHECKING:
+    from tincan.apps.call.events import CallStatus
+    from tincan.apps.call.interface import Calls
     from tincan.apps.desk import FileDesk
 
 PATH_INTERVAL: Final = 1.0
 """Seconds between looks at the route."""
 
+CALL_INTERVAL: Final = 0.2
+"""Seconds between looks at how loud both are."""
+
 TYPING_IDLE: Final = 5.0
 """Seconds without a key after which the user is not typing any more."""
+
+ERRANDS: Final = 16
+"""Commands about calls that wait to be carried out."""
 
 MARGIN: Final = 1.5
 """Seconds beyond a goodbye's deadline that closing the link may take."""
@@ -63,6 +73,8 @@ class Controller:
         self._seen = asyncio.Event()
         self._seen.set()
         self._outbox: asyncio.Queue[tuple[int, str, bool]] = asyncio.Queue()
+        self._errands: asyncio.Queue[tuple[str, str]] = asyncio.Queue(ERRANDS)
+        self._call_commands = CallCommands()
         self._typing = False
         self._typing_changed = asyncio.Event()
         self._idle: asyncio.TimerHandle | None = None
@@ -121,11 +133,14 @@ class Controller:
             helpers = [
                 group.create_task(self._speak(conversation)),
                 group.create_task(self._tell_typing(conversation)),
+                group.create_task(self._run_errands(conversation)),
                 group.create_task(self._watch_path(conversation)),
+                group.create_task(self._watch_call(conversation)),
             ]
             try:
                 async for event in conversation.events():
                     self.talk.take(event, self.now())
+                    self.talk.call = self._call_status(conversation)
                     self._look(conversation)
                     self._changed()
                     if isinstance(event, MessageReceived | FilesOffered | FilesEnded):
@@ -148,6 +163,16 @@ class Controller:
                 self._outbox.task_done()
             self._changed()
 
+    async def _run_errands(self, conversation: Conversation) -> None:
+        while True:
+            name, rest = await self._errands.get()
+            try:
+                said = await self._call_commands.run(conversation.calls, name, rest)
+            except TinCanError as exc:
+                said = str(exc)
+            if said:
+                self.note(said)
+
     async def _tell_typing(self, conversation: Conversation) -> None:
         while True:
             await self._typing_changed.wait()
@@ -160,6 +185,19 @@ class Controller:
             await asyncio.sleep(PATH_INTERVAL)
             if self._look(conversation):
                 self._changed()
+
+    async def _watch_call(self, conversation: Conversation) -> None:
+        """Keep the needles moving: a status is told once a second only."""
+        while True:
+            await asyncio.sleep(CALL_INTERVAL)
+            if self.talk.call is not None and self.talk.call != self._call_status(conversation):
+                self.talk.call = self._call_status(conversation)
+                self._changed()
+
+    def _call_status(self, conversation: Conversation) -> CallStatus | None:
+        if conversation.calls is None or self.talk.phase is Phase.OVER:
+            return None
+        return conversation.calls.status
 
     def _look(self, conversation: Conversation) -> bool:
         status = conversation.status
@@ -190,13 +228,54 @@ class Controller:
         """See `Scene.send_file`."""
         self._with_files(lambda files: self.note(f"Offering {visible(files.send(path))} ..."))
 
+    def answer(self, accepted: bool) -> None:
+        """See `Scene.answer`."""
+        if self.talk.ringing:
+            self.answer_call(accepted)
+        else:
+            self.answer_files(None, accepted)
+
     def answer_files(self, number: int | None, accepted: bool) -> None:
-        """See `Scene.answer_files`."""
+        """Answer an offer of the peer, the oldest one if no number is given."""
         number = next(iter(self.talk.offers), None) if number is None else number
         if number is not None:
             self.talk.answered(number)
         self._with_files(lambda files: files.answer(number, accepted))
         self._changed()
+
+    def answer_call(self, accepted: bool) -> None:
+        """Accept or decline the peer's call."""
+        self._with_calls(lambda calls: calls.answer(accepted))
+
+    def call_or_hang_up(self) -> None:
+        """Do what the key for calls does: call, take the call that rings, or end the one there is."""
+        if self.talk.ringing:
+            self.answer_call(True)
+        else:
+            self.about_call("hangup" if self.talk.calling or self.talk.call is not None else "call", "")
+
+    @property
+    def carries_voice(self) -> bool:
+        """Whether there could be a call."""
+        return self._conversation is not None and self._conversation.calls is not None
+
+    def about_call(self, name: str, rest: str) -> None:
+        """See `Scene.about_call`."""
+        with contextlib.suppress(asyncio.QueueFull):  # nobody can mean so many at once
+            self._errands.put_nowait((name, rest))
+
+    def push(self, pressed: bool) -> None:
+        """Open the microphone while the key is held."""
+        self._with_calls(lambda calls: calls.switch(Switch.PRESSED, pressed))
+
+    def _with_calls(self, wish: Callable[[Calls], None]) -> None:
+        calls = self._conversation.calls if self._conversation is not None else None
+        try:
+            if calls is None:
+                raise UsageError("This conversation carries no voice.")
+            wish(calls)
+        except TinCanError as exc:
+            self.note(str(exc))
 
     def _with_files(self, wish: Callable[[FileDesk], None]) -> None:
         files = self._conversation.files if self._conversation is not None else None

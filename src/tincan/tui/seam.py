@@ -44,7 +44,7 @@ class Request:
     """How the peer sees the user."""
 
     mode: str = ""
-    """The command that a classic tin-can would have been given (`Dialect.CLASSIC`)."""
+    """The command that a classic tin-can would have been given (`Dialect.CLASSIC`). ``talk``: call at once."""
 
 
 MakeConversation = Callable[[Request], Conversation]

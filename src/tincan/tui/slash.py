@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from tincan.apps.call.commands import COMMANDS as CALL_COMMANDS
 from tincan.apps.text import visible, visible_name
 from tincan.tui.talk import Phase, Talk
 from tincan.tui.words import path_words, round_trip
@@ -36,8 +37,11 @@ class Scene(Protocol):
     def send_file(self, path: str) -> None:
         """Offer a file or folder to the peer."""
 
-    def answer_files(self, number: int | None, accepted: bool) -> None:
-        """Answer an offer of the peer, the oldest one if no number is given."""
+    def answer(self, accepted: bool) -> None:
+        """Answer the peer's call if it rings, else its oldest offer of files."""
+
+    def about_call(self, name: str, rest: str) -> None:
+        """Carry out a command about calls (`tincan.apps.call.commands`)."""
 
     def rename(self, name: str) -> None:
         """Call the user something else from now on."""
@@ -122,11 +126,15 @@ def _send(scene: Scene, rest: str) -> None:
 
 
 def _accept(scene: Scene, _: str) -> None:
-    scene.answer_files(None, accepted=True)
+    scene.answer(accepted=True)
 
 
 def _decline(scene: Scene, _: str) -> None:
-    scene.answer_files(None, accepted=False)
+    scene.answer(accepted=False)
+
+
+def _about_call(name: str) -> Callable[[Scene, str], None]:
+    return lambda scene, rest: scene.about_call(name, rest)
 
 
 def _quit(scene: Scene, _: str) -> None:
@@ -139,7 +147,8 @@ COMMANDS = (
     SlashCommand("name", "[NAME]", "both names; or call yourself NAME", _name),
     SlashCommand("path", "", "the way the string takes, and how fast it is", _path),
     SlashCommand("send", "PATH", "offer a file or a folder", _send),
-    SlashCommand("accept", "", "take what the other one offers, into this folder", _accept),
-    SlashCommand("decline", "", "do not take it", _decline),
+    *(SlashCommand(name, arguments, help, _about_call(name)) for name, arguments, help in CALL_COMMANDS),
+    SlashCommand("accept", "", "take the call, or the files into this folder", _accept),
+    SlashCommand("decline", "", "do not take the call, or the files", _decline),
     SlashCommand("quit", "", "say goodbye and leave", _quit),
 )

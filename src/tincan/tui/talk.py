@@ -12,6 +12,18 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
+from tincan.apps.call.events import (
+    CallEnded,
+    CallEvent,
+    CallOffered,
+    CallPlaced,
+    CallStarted,
+    CallStatus,
+    PeerMuted,
+    SoundFlows,
+    SoundTrouble,
+)
+from tincan.apps.call.words import happened
 from tincan.apps.chat.events import (
     Closed,
     Delivered,
@@ -123,6 +135,15 @@ class Talk:
     transfers: dict[int, FilesMoved] = field(default_factory=dict)
     """How far each transfer is."""
 
+    ringing: bool = False
+    """The peer calls, and the user has not answered."""
+
+    calling: bool = False
+    """We call, and the peer has not answered."""
+
+    call: CallStatus | None = None
+    """How the call goes; None while there is none."""
+
     broken_off: list[str] = field(default_factory=list)
     """What became of transfers that the user left, in words."""
 
@@ -164,6 +185,12 @@ class Talk:
                 self._close(event, now)
             case FilesOffered() | FilesMoved() | FilesEnded():
                 self._files(event, now)
+            case CallStatus():
+                pass  # the controller looks at it more often
+            case CallPlaced() | CallOffered() | CallStarted() | CallEnded() | PeerMuted():
+                self._called(event, now)
+            case SoundFlows() | SoundTrouble():
+                self.note(event.text, now)
             case _:
                 self._chat(event, now)
 
@@ -269,6 +296,11 @@ class Talk:
                 if event.outcome is None and self.phase is Phase.LEAVING:
                     self.broken_off.append(words)
 
+    def _called(self, event: CallEvent, now: datetime) -> None:
+        self.ringing = isinstance(event, CallOffered)
+        self.calling = isinstance(event, CallPlaced)
+        self.note(happened(event, self.peer or "The other can"), now)
+
     def answered(self, number: int) -> None:
         """The user has answered an offer."""
         self.offers.pop(number, None)
@@ -293,6 +325,8 @@ class Talk:
         self.typing = False
         self.offers.clear()
         self.transfers.clear()
+        self.ringing = self.calling = False
+        self.call = None
         self._enter(Phase.OVER)
         for key, entry in self.entries.items():
             if entry.delivery in (Delivery.SENDING, Delivery.SENT):

@@ -211,9 +211,25 @@ async def test_files(tmp_path: Path) -> None:
             assert await read_all(reader) == b""
             writer.close()
             reader.close()
-            await until(lambda: stat.S_ISCHR(os.fstat(written.fileno()).st_mode))
-            await until(lambda: stat.S_ISCHR(os.fstat(opened.fileno()).st_mode))
+        assert stat.S_ISCHR(os.fstat(written.fileno()).st_mode)
+        assert stat.S_ISCHR(os.fstat(opened.fileno()).st_mode)
         assert (tmp_path / "out").read_bytes() == data
+
+
+async def test_a_number_that_was_given_up_is_never_touched_again() -> None:
+    """However late a thread is: the number may belong to another file by then."""
+    async with asyncio.timeout(WITHIN):
+        for _ in range(20):
+            with a_terminal() as (outer, inner):
+                reader, writer = source(outer), sink(inner)
+                await writer.write(memoryview(b"x"))
+                assert await read_all(reader, 1) == b"x"
+                writer.close()
+                reader.close()
+            with a_pipe() as numbers:
+                assert set(numbers) & {outer, inner}
+                await until(lambda: not any(thread.name.startswith("fd ") for thread in threading.enumerate()))
+                assert all(stat.S_ISFIFO(os.fstat(number).st_mode) for number in numbers)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")

@@ -50,7 +50,7 @@ class MemoryString:
             string.other = made[side.other]
         return made
 
-    async def open_stream(self) -> Stream:
+    async def open_stream(self, *, bulk: bool = False) -> Stream:
         """See `TiedString.open_stream`."""
         assert self.side is Side.ATTACH
         return self.stream

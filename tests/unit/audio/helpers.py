@@ -6,6 +6,7 @@ import heapq
 from array import array
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import pairwise
 from operator import sub
 from random import Random
@@ -106,7 +107,6 @@ def listen(
     *,
     seconds: float,
     keep: bool = False,
-    steps: bool = True,
     phase: float = 0.003,
 ) -> Heard:
     """Give the packets to a playout as they arrive, and pull every 10 ms."""
@@ -115,6 +115,7 @@ def listen(
     coming = iter(arriving)
     following = next(coming, None)
     last = 0
+    inner = lru_cache(2000)(_steepest)  # a tone repeats itself: an hour has few pieces that are new
     for pull in range(int((seconds + 1) * 100)):
         now = phase + pull * TICK / RATE
         while following is not None and following[0] <= now:
@@ -124,16 +125,21 @@ def listen(
         pcm = playout.pull(now)
         assert len(pcm) == TICK
         heard.pulls += 1
-        if steps:
-            step = max(abs(pcm[0] - last), *map(abs, map(sub, pcm[1:], pcm)))
-            last = pcm[-1]
-            if step > heard.steepest:
-                heard.steepest, heard.steepest_at = step, now
+        step = max(abs(pcm[0] - last), inner(pcm.tobytes()))
+        last = pcm[-1]
+        if step > heard.steepest:
+            heard.steepest, heard.steepest_at = step, now
         if keep:
             heard.sound.extend(pcm)
         if pull % 100 == 0:
             heard.delays.append(playout.statistics().current_ms)
     return heard
+
+
+def _steepest(piece: bytes) -> int:
+    """The largest difference of two samples within a piece."""
+    pcm = array("h", piece)
+    return max(map(abs, map(sub, pcm[1:], pcm)))
 
 
 class NumberDecoder:

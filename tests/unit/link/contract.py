@@ -178,3 +178,53 @@ class LinkContract(abc.ABC):
             await near.wait_closed()
             await near.control.drain()
             await far.control.drain()
+
+    async def test_media_goes_both_ways(self, sides: tuple[Link, Link]) -> None:
+        near, far = sides
+        heard: dict[str, asyncio.Queue[bytes]] = {"near": asyncio.Queue(), "far": asyncio.Queue()}
+        here, there = near.media(heard["near"].put_nowait), far.media(heard["far"].put_nowait)
+        async with asyncio.timeout(WITHIN):
+            for packet in (rtp_packet(1), rtcp_packet()):
+                here.send(packet)
+                assert await heard["far"].get() == packet
+                there.send(packet)
+                assert await heard["near"].get() == packet
+
+    async def test_media_that_nobody_hears_is_lost(self, sides: tuple[Link, Link]) -> None:
+        near, far = sides
+        early: list[bytes] = []
+        far.media(early.append).close()
+        here = near.media(lambda _: None)
+        here.send(rtp_packet(1))
+        async with asyncio.timeout(WITHIN):
+            await near.control.send(b"after that")
+            assert await far.control.receive() == b"after that"
+        heard: asyncio.Queue[bytes] = asyncio.Queue()
+        far.media(heard.put_nowait)
+        async with asyncio.timeout(WITHIN):
+            here.send(rtp_packet(2))
+            assert await heard.get() == rtp_packet(2)
+        assert early == []
+
+    async def test_media_that_cannot_be_sent_is_no_error(self, sides: tuple[Link, Link]) -> None:
+        near, far = sides
+        here, heard = near.media(lambda _: None), far.media(lambda _: None)
+        here.send(b"")
+        here.send(b"\x80")
+        here.send(rtp_packet(1) + bytes(5000))
+        heard.close()
+        heard.close()
+        async with asyncio.timeout(WITHIN):
+            await far.close()
+            await near.close()
+        here.send(rtp_packet(2))
+
+
+def rtp_packet(number: int, source: int = 7) -> bytes:
+    """A packet that libsrtp takes for RTP."""
+    return b"\x80\x6f" + number.to_bytes(2, "big") + bytes(4) + source.to_bytes(4, "big") + b"sound"
+
+
+def rtcp_packet(source: int = 7) -> bytes:
+    """An empty receiver report."""
+    return b"\x80\xc9\x00\x01" + source.to_bytes(4, "big")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import abc
 import asyncio
 import contextlib
+import random
 from collections.abc import AsyncIterator
 from typing import ClassVar
 
@@ -66,6 +67,24 @@ class StreamContract(abc.ABC):
             await asyncio.wait(writing, timeout=0.1)
             assert await asyncio.gather(read_all(near), read_all(far)) == [data, data]
             await asyncio.gather(*writing)
+
+    @pytest.mark.parametrize("seed", range(3))
+    async def test_reading_into_buffers_of_any_size_gives_the_same_bytes(self, sides: Sides, seed: int) -> None:
+        near, far = sides
+        data, rng = some_bytes(1, 3 * MIB), random.Random(seed)
+        found = bytearray()
+        async with asyncio.timeout(WITHIN):
+            writing = asyncio.create_task(write_all(near, data, 2))
+            while True:
+                buffer = memoryview(bytearray(rng.choice([1, 5000, 100_000, 600_000])))
+                count = await far.read_into(buffer)
+                if not count:
+                    break
+                found += buffer[:count]
+                found += await far.read(rng.choice([1, 5000, MIB]))  # the one way and the other by turns
+            await writing
+            assert await far.read_into(memoryview(bytearray(10))) == 0  # and ever after
+        assert found == data
 
     async def test_one_direction_ends_while_the_other_goes_on(self, sides: Sides) -> None:
         near, far = sides

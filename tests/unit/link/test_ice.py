@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import ipaddress
 import time
 from collections.abc import AsyncIterator
@@ -306,6 +307,30 @@ async def test_a_direct_pair_wins_over_a_relayed_one_that_was_quicker() -> None:
         await near.agent.add_remote(told[0])
         await connecting
         assert near.agent.path is far.agent.path is Path.LAN
+
+
+@pytest.mark.parametrize("direct_first", [True, False])
+async def test_of_two_nominated_pairs_the_direct_one_is_used(direct_first: bool) -> None:
+    async with (
+        asyncio.timeout(WITHIN),
+        turn_server() as (_, server),
+        end(controlling=True) as near,
+        end() as far,
+    ):
+        # Told of the relay alone, the near end nominates it; then both are nominated, in either order.
+        await far.agent.ask_server(server)
+        host, relay = far.told
+        far.told[:] = [host if direct_first else relay]
+        await connect(near, far)
+        for agent in (near.agent, far.agent):
+            (used,) = agent._nominated.values()
+            other = copy.copy(used)
+            other.remote_candidate = copy.copy(used.remote_candidate)
+            other.remote_candidate.type = "relay" if direct_first else "host"
+            other.remote_candidate.priority = (relay if direct_first else host).priority
+            other.nominated = True
+            agent.check_complete(other)
+            assert agent.path is Path.LAN
 
 
 async def test_relays_at_both_ends() -> None:

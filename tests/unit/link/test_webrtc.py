@@ -28,6 +28,7 @@ import tincan.link.ice
 import tincan.link.webrtc
 from tincan.errors import AuthenticationFailed, NoPath, UsageError
 from tincan.link.interface import ChannelClosed, CloseReason, Link, Path
+from tincan.link.srtp import MAX_SOURCES
 from tincan.link.webrtc import (
     LINGER,
     MAX_CHANNELS,
@@ -37,7 +38,7 @@ from tincan.link.webrtc import (
     WebRtcLink,
 )
 from tincan.meet.mailbox import Side
-from unit.link.contract import WITHIN, LinkContract
+from unit.link.contract import WITHIN, LinkContract, rtcp_packet, rtp_packet
 from unit.link.pairs import Ends, ends, only_the_test_is_left, tied
 
 sctp = sys.modules["aiortc.rtcsctptransport"]
@@ -412,6 +413,9 @@ async def test_a_message_without_end_is_bounded() -> None:
 
 
 RUBBISH = [b"", b"\x00", bytes(3), b"\x01" * 19, b"\x00\x01" + bytes(18), b"\x16", b"\x17\xfe\xfd" + bytes(40)]
+RUBBISH += [
+    bytes([first]) + bytes([second]) * size for first in (128, 191) for second in (0, 200) for size in (0, 1, 7, 2000)
+]
 RUBBISH += [bytes([first]) + bytes(range(40)) for first in (20, 63, 64, 127, 128, 191, 192, 255)]
 
 
@@ -422,6 +426,36 @@ async def test_rubbish_on_the_port_harms_nothing() -> None:
             await near.ice.send(rubbish)
         await near.control.send(b"still tied")
         assert await far.control.receive() == b"still tied"
+
+
+async def test_media_of_a_stranger_and_what_comes_twice_is_not_heard() -> None:
+    """SRTP proves who sent a packet, and that it is not an old one."""
+    heard: asyncio.Queue[bytes] = asyncio.Queue()
+    async with asyncio.timeout(WITHIN), tied() as (near, far):
+        near.media(lambda _: None)
+        far.media(heard.put_nowait)
+        near.ice.send_now(rtp_packet(1) + bytes(16))
+        protected = near._dtls.protect(rtp_packet(2))
+        near.ice.send_now(protected)
+        near.ice.send_now(protected)
+        near.ice.send_now(near._dtls.protect(rtcp_packet()))
+        assert await heard.get() == rtp_packet(2)
+        assert await heard.get() == rtcp_packet()
+        assert heard.empty()
+
+
+async def test_a_peer_with_many_sources_is_heard_up_to_a_limit() -> None:
+    """libsrtp would keep a context for each of them and look through all of these for each packet."""
+    heard: asyncio.Queue[bytes] = asyncio.Queue()
+    async with asyncio.timeout(WITHIN), tied() as (near, far):
+        here = near.media(lambda _: None)
+        far.media(heard.put_nowait)
+        for source in range(MAX_SOURCES + 10):
+            here.send(rtp_packet(1, source))
+        here.send(rtp_packet(2, 0))
+        for source in range(MAX_SOURCES):
+            assert await heard.get() == rtp_packet(1, source)
+        assert await heard.get() == rtp_packet(2, 0)
 
 
 async def test_an_ended_association_is_not_begun_again() -> None:
@@ -555,6 +589,16 @@ async def test_the_private_names_of_aiortc_are_where_they_were() -> None:
             (_attributes_of(own, owner="self") - _own(own)) | _attributes_of(own, owner="super()"),
         )
         _assert_there("aiortc", "RTCSctpTransport", made.attach._sctp, _attributes_of(link, owner="self._sctp"))
+        dtls = _class(tincan.link.webrtc, "_Dtls")
+        names = (_attributes_of(dtls, owner="self") - _own(dtls)) | _attributes_of(dtls, owner="super()")
+        names |= {"_handle_rtp_data", "_handle_rtcp_data"}
+        assert {"_setup_srtp", "_rx_srtp", "_tx_srtp"} <= names, "the test sees what it is to see"
+        _assert_there(
+            "aiortc",
+            "RTCDtlsTransport",
+            tincan.link.webrtc.RTCDtlsTransport(made.attach._ice, [made.attach._certificate]),
+            names,
+        )
         names = _attributes_of(link, owner="self._dtls")
         assert "_ssl" in names, "the test sees what it is to see"
         _assert_there("aiortc", "RTCDtlsTransport", made.attach._dtls, names)

@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from types import TracebackType
 
+from tincan.apps.call.memory import MemoryCalls
 from tincan.apps.conversation import ConversationEvent, LinkConversation, Reconnected, Reconnecting
 from tincan.errors import AuthenticationFailed, TinCanError
 from tincan.link.dial import Connected, Settings, Tell
@@ -15,6 +16,7 @@ from tincan.link.memory import MemoryLink
 from tincan.meet.events import PeerFound, PlaceReady, Waiting
 from tincan.meet.mailbox import Side
 from tincan.meet.phrase import Phrase, parse
+from tincan.tasks import settle
 from tincan.tui.seam import Request
 
 PHRASE = "417-guitar-banana"
@@ -112,4 +114,53 @@ class MendingConversation(MemoryConversation):
                 yield Reconnected("relayed")
 
 
-__all__ = ["PHRASE", "STATUS", "Exchange", "MemoryConversation", "MendingConversation", "Side"]
+class CallingConversation(MemoryConversation):
+    """One that carries calls, which are only told: the test plays the other end of them."""
+
+    def __init__(self, exchange: Exchange, request: Request, phrase: Phrase) -> None:
+        super().__init__(exchange, request, phrase)
+        self.memory_calls = MemoryCalls(self.asides.put_nowait)
+
+    @property
+    def calls(self) -> MemoryCalls:
+        return self.memory_calls
+
+    async def events(self) -> AsyncIterator[ConversationEvent]:
+        talk = super().events()
+        said: asyncio.Future[ConversationEvent | None] | None = None
+        aside: asyncio.Future[ConversationEvent] | None = None
+        try:
+            while True:
+                said = said or asyncio.ensure_future(anext(talk, None))
+                aside = aside or asyncio.ensure_future(self.asides.get())
+                await asyncio.wait([said, aside], return_when=asyncio.FIRST_COMPLETED)
+                if aside.done():
+                    event: ConversationEvent | None = aside.result()
+                    aside = None
+                else:
+                    event, said = said.result(), None
+                if event is None:
+                    return
+                yield event
+        finally:
+            await settle(*filter(None, [said, aside]))
+
+
+class CallingExchange(Exchange):
+    """One whose conversations carry calls."""
+
+    def make(self, request: Request, takes_files: bool = True) -> MemoryConversation:
+        self.requests.append(request)
+        phrase = parse(request.phrase) if request.phrase is not None else parse(PHRASE)
+        self.all.append(CallingConversation(self, request, phrase))
+        return self.all[-1]
+
+    @property
+    def calls(self) -> MemoryCalls:
+        """Those of the first conversation."""
+        first = self.all[0]
+        assert isinstance(first, CallingConversation)
+        return first.memory_calls
+
+
+__all__ = ["PHRASE", "STATUS", "CallingExchange", "Exchange", "MemoryConversation", "MendingConversation", "Side"]

@@ -205,7 +205,7 @@ async def test_it_goes_below_the_help_as_well(photo: Path) -> None:
         offers(bob, photo)
         await is_asked(ada)
         await ada.press("f1")
-        await ada.sees("Take it, into this folder")
+        await ada.sees("Take it; files go into this folder")
         link_of(exchange, 1).vanish()
         await ada.until(lambda: not waiting(ada))
         await ada.press("escape")

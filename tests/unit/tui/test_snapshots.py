@@ -16,7 +16,7 @@ from tincan.meet.mailbox import Side
 from tincan.meet.phrase import parse
 from tincan.tui.seam import Dialect, Request
 from tincan.tui.talk import Phase
-from unit.tui.memory import PHRASE, Exchange
+from unit.tui.memory import PHRASE, CallingExchange, Exchange
 from unit.tui.seats import Seat, answered, seated
 
 PICTURES = Path(__file__).parents[3] / "docs" / "screens"
@@ -151,6 +151,28 @@ async def test_reconnecting() -> None:
         controller.note("The path went silent; looking for another one ...")
         await ada.sees("reconnecting ...")
         await compare(ada, "reconnecting")
+
+
+async def test_a_call() -> None:
+    exchange = CallingExchange()
+    async with answered(exchange) as (ada, bob):
+        await bob.type("Shall we talk? My fingers are cold.")
+        await ada.sees("cold.")
+        exchange.calls.ring()
+        await ada.sees("Bob calls you.")
+        await ada.until(lambda: not ada.app.screen.query_one("#answers").disabled)
+        await compare(ada, "ringing")
+        await ada.press("y")
+        await ada.sees("You are talking with Bob.")
+        exchange.calls.show(
+            seconds=151.4, level=-14.0, peer_level=-31.0, speaking=True, rtt=0.0234, loss=0.012, loss_there=0.0,
+            jitter_ms=4.2, mouth_to_ear_ms=78.3, redundant=True, bitrate=32000, echo=True,
+        )  # fmt: skip
+        await ada.sees("2:31", "78 ms to the ear")
+        await compare(ada, "call")
+        exchange.calls.show(muted=True, level=-127.0, speaking=False, peer_muted=True)
+        await ada.sees("muted")
+        await compare(ada, "call-muted")
 
 
 @pytest.mark.parametrize(("name", "size"), [("offer", (80, 24)), ("offer-small", (60, 20))])

@@ -160,8 +160,8 @@ class ChatProtocol:
 
     # The peer
 
-    def receive(self, frame: bytes) -> None:
-        """Take one frame of the peer.
+    def receive(self, frame: bytes) -> bool:
+        """Take one frame of the peer; return whether it is the chat's.
 
         Raises `ProtocolError` when the peer broke the protocol; the state is
         then FAILED for good, and every further call raises the same.
@@ -171,10 +171,12 @@ class ChatProtocol:
         if self._state is State.NEW:
             raise NotOpen("This chat has not been started.")
         try:
-            self._take(decode(frame))
+            taken = decode(frame)
+            self._take(taken)
         except ProtocolError as error:
             self._fail(error)
             raise
+        return taken is not None
 
     def _take(self, frame: Frame | None) -> None:
         if frame is None:

@@ -53,8 +53,12 @@ class ChatSession:
         capabilities: Iterable[str] = ("chat",),
         agent: str = f"tin-can/{__version__}",
         max_events: int = MAX_EVENTS,
+        others: Callable[[bytes], None] | None = None,
     ) -> None:
+        """``others`` is given the frames that are not the chat's; see `post`."""
         self._link = link
+        self._others = others
+        self._posted: list[bytes] = []
         self._core = ChatProtocol(name=name, agent=agent, capabilities=capabilities)
         self._max_events = max_events
         self._queue: deque[ChatEvent] = deque()
@@ -115,6 +119,11 @@ class ChatSession:
     def acknowledge(self, message_id: int) -> None:
         """Tell the peer that its message was shown, earlier than asking for the next event does."""
         self._core.acknowledge(message_id)
+        self._ring()
+
+    def post(self, frame: bytes) -> None:
+        """Send a frame that is not the chat's, after what the chat has to send; when the link is over it is lost."""
+        self._posted.append(frame)
         self._ring()
 
     async def events(self) -> AsyncIterator[ChatEvent]:
@@ -232,7 +241,8 @@ class ChatSession:
             while not self._is_over():
                 await self._until(lambda: len(self._queue) < self._max_events or self._stopping)
                 frame = await self._link.control.receive()
-                self._core.receive(frame)
+                if not self._core.receive(frame) and self._others is not None:
+                    self._others(frame)
                 self._collect()
         except ChannelClosed:
             pass
@@ -257,8 +267,8 @@ class ChatSession:
     async def _write(self) -> None:
         try:
             while not self._link_ended:
-                await self._until(lambda: self._core.has_data_to_send or self._link_ended)
-                frames = self._core.data_to_send()
+                await self._until(lambda: self._core.has_data_to_send or bool(self._posted) or self._link_ended)
+                frames, self._posted = [*self._core.data_to_send(), *self._posted], []
                 self._unwritten = len(frames)
                 for frame in frames:
                     await self._link.control.send(frame)
@@ -275,7 +285,7 @@ class ChatSession:
 
     def _all_written(self) -> bool:
         """Whether there is nothing that the link still has to take, or it never will."""
-        return self._link_ended or (self._unwritten == 0 and not self._core.has_data_to_send)
+        return self._link_ended or not (self._unwritten or self._core.has_data_to_send or self._posted)
 
     def _cannot_talk(self) -> bool:
         """Whether no message can be sent now, and none ever again."""

@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from tincan.apps.conversation import Conversation
 from tincan.apps.dialects.classic import LABELS, ClassicCodec, Mode, blob, read_blob, string_code
 from tincan.apps.dialects.pasted import Kind
-from tincan.apps.foreign import ForeignConversation, TextChannel
+from tincan.apps.foreign import ForeignConversation, MakeSound, TextChannel
 from tincan.errors import NobodyCame, NoPath, UsageError
 from tincan.link.dial import Connected, Tell
 from tincan.link.foreign import ForeignDial, foreign_link
@@ -24,6 +24,9 @@ from tincan.meet.phrase import Phrase
 from tincan.meet.places.http import http_session
 from tincan.meet.places.relay import POLL_INTERVAL, Answered, Relay, RelayMeeting, relay_url
 from tincan.nat.servers import IceServer
+
+if TYPE_CHECKING:
+    from tincan.apps.dialects.classic_voice import MakeDesk
 
 Ends = tuple[Link, TextChannel]
 
@@ -45,18 +48,30 @@ def classic_conversation(
     timeout: float = 600.0,
     relay_only: bool = False,
     interval: float = POLL_INTERVAL,
+    calls: MakeDesk | None = None,
 ) -> Conversation:
     """Return a conversation with a classic tin-can, or one of ours that plays it; see `CLASSIC_SECURITY`.
 
     ``timeout``: seconds to wait for the peer. ``interval``: between questions
-    to the relay. Raises `UsageError` for a secret or URL that cannot be.
+    to the relay. ``calls`` makes what handles the voice of ``talk``.
+    Raises `UsageError` for a secret or URL that cannot be.
     """
     if not secret.strip():
         raise UsageError("The secret is empty.")
     relay_url(relay)  # nonsense is told before anything starts
     played = Mode(mode)
     dial = _ClassicDial(played, secret, relay, servers, timeout, relay_only, interval)
-    return ForeignConversation(dial, ClassicCodec(played))
+    return ForeignConversation(dial, ClassicCodec(played), classic_sound(played, calls))
+
+
+def classic_sound(mode: Mode, calls: MakeDesk | None = None) -> MakeSound | None:
+    """Return what makes the sound of a conversation, if it is one for talking. ``calls``: see `ClassicSound`."""
+    if mode is not Mode.TALK:
+        return None
+    from tincan.apps.call.desk import CallDesk
+    from tincan.apps.dialects.classic_voice import ClassicSound
+
+    return lambda link, channel: ClassicSound(link, channel, calls or CallDesk)
 
 
 class _ClassicDial:

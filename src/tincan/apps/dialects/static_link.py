@@ -13,13 +13,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Final, Literal, Protocol
 
-from tincan.apps.conversation import Conversation, LinkConversation
+from tincan.apps.call.desk import CallDesk
+from tincan.apps.conversation import Conversation, LinkConversation, MakeCalls
 from tincan.apps.dialects import classic as classic_form
 from tincan.apps.dialects import static_url
 from tincan.apps.dialects.classic import LABELS, ClassicCodec, Mode
+from tincan.apps.dialects.classic_relay import classic_sound
 from tincan.apps.dialects.pasted import Kind, Pasted, unpack
 from tincan.apps.dialects.proof import Ends, prove
 from tincan.apps.dialects.static_news import AnswerReady, AnswerUnusable, OfferReady, ReadAnswer, Show, WordsReady
@@ -29,7 +31,7 @@ from tincan.errors import NobodyCame, NoPath, ProtocolError, UsageError
 from tincan.link.description import Description
 from tincan.link.dial import Connected, Tell
 from tincan.link.foreign import ForeignDial, foreign_link
-from tincan.link.interface import CONTROL_LABEL, Channel, CloseReason, Link, LinkStatus
+from tincan.link.interface import CONTROL_LABEL, Channel, CloseReason, Link, LinkStatus, Media
 from tincan.link.sdp import SessionDescription
 from tincan.meet.events import PeerFound
 from tincan.meet.phrase import Phrase
@@ -60,12 +62,14 @@ def static_conversation(
     name: str = "",
     classic: bool = False,
     mode: Literal["attach", "tap", "talk"] = "attach",
+    calls: MakeCalls | None = None,
 ) -> Conversation:
     """Return a conversation with whoever gets the offer, or with whoever made ``offer_text``.
 
     ``timeout``: seconds for the answer to be carried over. ``name`` is how the
     peer sees us, in our own form; ``mode`` which classic command is played, in
-    the classic one, which ``classic`` asks for when there is no offer yet.
+    the classic one, which ``classic`` asks for when there is no offer yet;
+    ``talk`` is for voice in both, and ``calls`` makes what handles it.
     Raises `ProtocolError` for an offer that cannot be read, `UsageError` when
     one side has a phrase and the other none.
     """
@@ -76,7 +80,9 @@ def static_conversation(
         played = Mode(mode)
         form: _Form = _ClassicForm(offer, played)
         return ForeignConversation(
-            _StaticDial(form, show, read_answer, servers, timeout, relay_only), ClassicCodec(played)
+            _StaticDial(form, show, read_answer, servers, timeout, relay_only),
+            ClassicCodec(played),
+            classic_sound(played, calls),
         )
     dial = _StaticDial(_OwnForm(offer, phrase, show), show, read_answer, servers, timeout, relay_only)
 
@@ -85,7 +91,7 @@ def static_conversation(
         async with dial(tell) as (link, channel):
             yield ControlledLink(link, channel)
 
-    return LinkConversation(tie, name=name)
+    return LinkConversation(tie, name=name, calls=calls or CallDesk, talks=mode == "talk")
 
 
 class _Form(Protocol):
@@ -265,6 +271,11 @@ class ControlledLink:
         """See `Link.status`."""
         return self._link.status
 
+    @property
+    def binding(self) -> bytes:
+        """See `Link.binding`."""
+        return self._link.binding
+
     async def open_channel(self, label: str) -> Channel:
         """See `Link.open_channel`."""
         return await self._link.open_channel(label)
@@ -272,6 +283,10 @@ class ControlledLink:
     async def accept_channel(self) -> Channel:
         """See `Link.accept_channel`."""
         return await self._link.accept_channel()
+
+    def media(self, hear: Callable[[bytes], None]) -> Media:
+        """See `Link.media`."""
+        return self._link.media(hear)
 
     async def wait_closed(self) -> CloseReason:
         """See `Link.wait_closed`."""

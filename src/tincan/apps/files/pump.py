@@ -12,6 +12,7 @@ from tincan.apps.files.events import Progress, Tell
 from tincan.apps.files.rate import RateMeter
 from tincan.errors import IncompleteTransfer
 from tincan.link.interface import Stream
+from tincan.tasks import settle
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -19,8 +20,14 @@ T = TypeVar("T")
 BUFFER = 1024 * 1024
 """Bytes that are worked on at a time; two or three such buffers make the pipeline."""
 
+ROOM = 512 * 1024
+"""Bytes that a buffer has beyond that, so that a stream can be read straight into it (`Stream.read_into`)."""
+
 STALL = 60.0
 """Seconds without any progress after which a transfer is given up (it can be gone on with)."""
+
+STEPS = 100
+"""Parts of that time in which it is looked at the clock only once."""
 
 BUSY = 5.0
 """Seconds of silence after which a side that works on something says so."""
@@ -57,6 +64,7 @@ class Patience:
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
+        self._clock = asyncio.get_running_loop().time
         self._limit: asyncio.Timeout | None = None
 
     @contextlib.asynccontextmanager
@@ -77,7 +85,9 @@ class Patience:
     def moved(self) -> None:
         """Something did."""
         if self._limit is not None:
-            self._limit.reschedule(asyncio.get_running_loop().time() + self._seconds)
+            end, before = self._clock() + self._seconds, self._limit.when()
+            if before is None or end - before > self._seconds / STEPS:  # a timer anew for every step would cost
+                self._limit.reschedule(end)
 
     def pause(self) -> None:
         """A person thinks: until `moved`, time does not count."""
@@ -108,13 +118,15 @@ class Meter:
 
 
 class Intake:
-    """Reads ahead: fills one buffer while the other one is worked on."""
+    """Reads ahead, straight into one buffer while the other one is worked on."""
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
-        self._filling = memoryview(bytearray(BUFFER))
-        self._spare = memoryview(bytearray(BUFFER))
-        self._filled = 0
+        self._buffers = [memoryview(bytearray(BUFFER + ROOM)) for _ in range(2)]
+        self._filling = 0
+        self._begin = self._end = 0  # what of the buffer that is being filled nobody has taken yet
+        self._rest = memoryview(b"")  # what of the other one nobody has taken yet
+        self._held = -1  # the buffer of what was taken last
         self._ended: Exception | None = None
         self._over = False
         self._changed = asyncio.Event()
@@ -123,30 +135,41 @@ class Intake:
         """Read until the end. What went wrong is raised by `next`, after what came before it."""
         try:
             while True:
-                while self._filled == BUFFER:
-                    await self._wait()
-                data = await self._stream.read(BUFFER - self._filled)
-                if not data:
+                if self._end >= BUFFER:
+                    await self._change_buffers()
+                count = await self._stream.read_into(self._buffers[self._filling][self._end :])
+                if not count:
                     break
-                self._filling[self._filled : self._filled + len(data)] = data
-                self._filled += len(data)
+                self._end += count
                 self._changed.set()
         except Exception as exc:
             self._ended = exc
         self._over = True
         self._changed.set()
 
+    async def _change_buffers(self) -> None:
+        """Go on in the other buffer, once nobody needs what is in it."""
+        other = 1 - self._filling
+        while self._rest or self._held == other:
+            await self._wait()
+        self._rest = self._buffers[self._filling][self._begin : self._end]
+        self._filling, self._begin, self._end = other, 0, 0
+
     async def next(self) -> memoryview:
         """Return what has come, valid until the next call; nothing at the end."""
-        while not self._filled and not self._over:
-            await self._wait()
-        if not self._filled:
-            if self._ended is not None:
-                raise self._ended
-            return memoryview(b"")
-        came = self._filling[: self._filled]
-        self._filling, self._spare, self._filled = self._spare, self._filling, 0
+        self._held = -1
         self._changed.set()
+        while not self._rest and self._begin == self._end and not self._over:
+            await self._wait()
+        if self._rest:
+            came, self._rest, self._held = self._rest, memoryview(b""), 1 - self._filling
+        elif self._begin < self._end:
+            came = self._buffers[self._filling][self._begin : self._end]
+            self._begin, self._held = self._end, self._filling
+        elif self._ended is not None:
+            raise self._ended
+        else:
+            came = memoryview(b"")
         return came
 
     async def _wait(self) -> None:
@@ -164,8 +187,7 @@ async def while_busy(work: Awaitable[T], say: Callable[[], Awaitable[None]]) -> 
                 return task.result()
             await say()
     finally:
-        if not task.done():
-            task.cancel()
+        await settle(task)
 
 
 async def part(stream: Stream) -> None:

@@ -40,6 +40,9 @@ MAX_BREAKS = 10
 """Times in a row that a stream may break without anything having moved."""
 
 _WRITE = 64 * 1024
+SMALL = 64 * 1024
+"""Bytes that are across before a quicker way is found."""
+
 STEP = 256 * 1024
 """Bytes written at once: what `tincan.link.tls` encrypts at once."""
 
@@ -64,7 +67,7 @@ async def send_files(
     while True:
         moved = transfer.moved
         try:
-            stream = await string.open_stream()
+            stream = await string.open_stream(bulk=transfer.bulk)
             try:
                 return await transfer.over(stream)
             finally:
@@ -143,6 +146,11 @@ class _Transfer:
         self._accepted = False
         self._ready = asyncio.Event()
         self._began = asyncio.get_running_loop().time()
+
+    @property
+    def bulk(self) -> bool:
+        """Whether it is so much that the bytes should go the quickest way."""
+        return self.manifest.total > SMALL
 
     @property
     def settled(self) -> bool:
@@ -243,7 +251,7 @@ class _Transfer:
         feeder = Feeder(self.manifest.entries, self._scanned.paths, jobs, self._core.left_out)
         sizes = self.manifest.entries
         self._done = self.manifest.total - sum(max(sizes[job.index].size, 0) for job in jobs)
-        buffers = [memoryview(bytearray(BUFFER + BUFFER // 8)) for _ in range(2)]
+        buffers = [memoryview(bytearray(BUFFER)) for _ in range(2)]
         filling: asyncio.Task[tuple[int, int, int, list[tuple[int, str]]]] | None = None
         self.fed = True
         try:

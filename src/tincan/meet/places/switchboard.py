@@ -13,13 +13,9 @@ import base64
 import binascii
 import contextlib
 import logging
-import os
 import random
 import secrets
-import sys
-import types
 import urllib.parse
-from socket import gaierror
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -28,13 +24,12 @@ from tincan.errors import PeerRefused, PlaceUnreachable, TinCanError, UsageError
 from tincan.meet.events import MeetEvent, PlaceReady, PlaceTrouble, ServersOffered
 from tincan.meet.mailbox import MAX_MESSAGE, MailboxClosed, MailboxReset, Side
 from tincan.meet.place import Tell
+from tincan.meet.places.websocket import WebSocketTrouble, websocket
 from tincan.meet.urls import WEBSOCKET, place_url
-from tincan.nat.resolve import resolve
 from tincan.nat.servers import IceServer, parse_server
 
 logger = logging.getLogger(__name__)
 
-CONNECT_TIMEOUT: Final = 8.0
 FIRST_RETRY: Final = 0.2
 LAST_RETRY: Final = 3.0
 """Seconds between tries: the first, doubling up to the last, each with up to a third of jitter."""
@@ -100,14 +95,6 @@ def switchboard_url(text: str) -> str:
     parts = place_url(text, "a switchboard", WEBSOCKET)
     path = parts.path if parts.path.endswith("/v1") else f"{parts.path}/v1"
     return parts._replace(path=path).geturl()
-
-
-def _without_metadata() -> None:
-    """Keep websockets from loading importlib.metadata, 15 ms, for the version number that it tells every server."""
-    if "websockets.version" not in sys.modules:
-        version = types.ModuleType("websockets.version")
-        version.tag = version.version = version.commit = "0"  # type: ignore[attr-defined]
-        sys.modules["websockets.version"] = version
 
 
 class SwitchboardPlace:
@@ -235,48 +222,15 @@ class SwitchboardMailbox:
             self._end(exc)
 
     async def _try_once(self) -> None:
-        _without_metadata()
-        from websockets.asyncio.client import connect  # 55 ms that a LAN does not need
-        from websockets.exceptions import InvalidHandshake, WebSocketException
-
         try:
-            async with connect(
-                self._url,
-                open_timeout=CONNECT_TIMEOUT,
-                close_timeout=0.5,
-                max_size=MAX_FRAME * 2,
-                max_queue=MAX_UNREAD,
-                compression=None,
-                user_agent_header=None,
-                **await self._address(),
-            ) as socket:
+            async with websocket(self._url, max_size=MAX_FRAME * 2, max_queue=MAX_UNREAD) as socket:
                 await self._session(socket)
-        except (InvalidHandshake, ValueError) as exc:  # ValueError: sent elsewhere, which is not followed
-            self._trouble(f"answered, but not as a switchboard does ({exc}); trying again")
+        except WebSocketTrouble as exc:
+            self._trouble(f"{exc}; trying again")
         except _NotASwitchboard:
             self._trouble("says what no switchboard would say; trying again")
-        except WebSocketException:
-            self._trouble("broke the connection; trying again")
-        except TimeoutError:
-            self._trouble("does not answer; trying again")
-        except OSError as exc:
-            self._trouble(f"cannot be reached ({_why(exc)}); trying again")
         finally:
             self._socket = None
-
-    async def _address(self) -> dict[str, Any]:
-        """Resolve the name ourselves (see `tincan.nat.resolve`), unless a proxy will do it."""
-        from websockets.proxy import get_proxy
-        from websockets.uri import parse_uri
-
-        uri = parse_uri(self._url)
-        if get_proxy(uri) is not None:
-            return {}
-        async with asyncio.timeout(CONNECT_TIMEOUT):
-            addresses = await resolve(uri.host, uri.port)
-        if len(addresses) > 1:
-            return {"happy_eyeballs_delay": 0.25}  # several: let asyncio race them (the answer is cached now)
-        return {"host": addresses[0][1], "port": uri.port}
 
     async def _session(self, socket: Any) -> None:
         await socket.send(
@@ -408,10 +362,3 @@ def _servers(frame: _Opened) -> tuple[IceServer, ...]:
             turn = frame.turn
             servers += [parse_server(url, turn.username, turn.credential) for url in turn.urls]
     return tuple(servers)
-
-
-def _why(exc: OSError) -> str:
-    # asyncio puts "Connect call failed" and the address in place of what the system says.
-    system = os.strerror(exc.errno) if exc.errno and not isinstance(exc, gaierror) else None
-    text = system or exc.strerror or str(exc) or type(exc).__name__
-    return text.lower() if text[:1].isupper() and not text[:2].isupper() else text

@@ -13,10 +13,20 @@ from textual.widgets import Footer, TextArea
 
 from tincan.tui.controller import Controller
 from tincan.tui.messages import TalkChanged
-from tincan.tui.screens.offer import OfferScreen
-from tincan.tui.talk import Phase
+from tincan.tui.screens.offer import OfferScreen, Question
+from tincan.tui.talk import Phase, Talk
+from tincan.tui.widgets.callbar import CallBar
 from tincan.tui.widgets.chat import Composer, Hint, TopLine
 from tincan.tui.widgets.history import History
+
+A_CALL: Final = -1
+"""Stands for the number of an offer where the peer calls."""
+
+FIRST_REPEAT: Final = 0.8
+"""Seconds until a terminal repeats a key that is held (0.66 at the most in what is common)."""
+
+NEXT_REPEAT: Final = 0.25
+"""Seconds between two repetitions, at the most: after that the key was let go."""
 
 QUIET: Final = 0.5
 """Seconds without a key, and with nothing written, before a question comes up."""
@@ -34,6 +44,9 @@ class MessagingScreen(Screen[None]):
             "tab", "other", "History", show=False, id="chat.other", tooltip="Between the message and the history"
         ),
         Binding("ctrl+d", "leave", "Hang up", id="chat.leave", tooltip="Say goodbye and leave"),
+        Binding("f2", "call", "Call", id="chat.call", tooltip="Call; take the call that rings; end the call"),
+        Binding("f3", "push", "Talk", id="chat.push", tooltip="Push to talk: hold it, after /ptt"),
+        Binding("f4", "mute", "Mute", id="chat.mute", tooltip="Close the microphone, or open it again"),
         Binding("escape", "back", "Leave", id="chat.back", tooltip="Back to the message; after the end: leave"),
     ]
     AUTO_FOCUS = "#composer"
@@ -43,11 +56,15 @@ class MessagingScreen(Screen[None]):
         self._controller = controller
         self._asked: int | None = None
         self._asking: Timer | None = None
+        self._rang = False
+        self._call_state = (False, False)
+        self._held: Timer | None = None  # runs while the key of push to talk is held
         self._answering = False  # the question before this one has just been answered
 
     def compose(self) -> ComposeResult:
         """See Textual."""
         yield TopLine(id="top")
+        yield CallBar(id="call")
         yield History(id="history")
         yield Hint(id="hint")
         yield Composer(id="composer")
@@ -107,8 +124,35 @@ class MessagingScreen(Screen[None]):
                 return not over
             case "back":
                 return over or self.focused is not self.query_one(Composer)
+            case "call":
+                return self._controller.carries_voice and not over
+            case "mute" | "push":
+                return self._controller.talk.call is not None
             case _:
                 return True
+
+    # -- calls ------------------------------------------------------------------------
+
+    def action_call(self) -> None:
+        """Forward: call, take the call, or end it."""
+        self._controller.call_or_hang_up()
+
+    def action_mute(self) -> None:
+        """Forward."""
+        self._controller.about_call("mute", "")
+
+    def action_push(self) -> None:
+        """Open the microphone until the key comes no more: terminals tell no more of a key that is held."""
+        if self._held is None:
+            self._controller.push(True)
+            self._held = self.set_timer(FIRST_REPEAT, self._release)
+        else:
+            self._held.stop()
+            self._held = self.set_timer(NEXT_REPEAT, self._release)
+
+    def _release(self) -> None:
+        self._held = None
+        self._controller.push(False)
 
     def action_scroll(self, where: str) -> None:
         """Scroll the history, wherever the focus is."""
@@ -143,6 +187,8 @@ class MessagingScreen(Screen[None]):
     def _show(self) -> None:
         talk = self._controller.talk
         self.query_one(TopLine).show(talk)
+        self.query_one(CallBar).show(talk)
+        self._show_call(talk)
         self.query_one(History).show(talk)
         self._show_hint()
         self._show_offer()
@@ -155,14 +201,34 @@ class MessagingScreen(Screen[None]):
         elif talk.phase is Phase.OVER:
             composer.display = False
 
+    def _show_call(self, talk: Talk) -> None:
+        """Ring where a call came, and offer the keys that go with calls."""
+        if talk.ringing and not self._rang:
+            self.app.bell()
+        self._rang = talk.ringing
+        state = (self._controller.carries_voice, talk.call is not None)
+        if state != self._call_state:
+            self._call_state = state
+            self.refresh_bindings()
+
     def _show_hint(self) -> None:
         self.query_one(Hint).show(self._controller.talk, self.query_one(History).unread)
 
-    # -- the question about files -----------------------------------------------------
+    # -- questions: a call, files -----------------------------------------------------
+
+    def _questions(self) -> dict[int, Question]:
+        """What is to be asked, by the offer's number; a call comes before all files."""
+        talk = self._controller.talk
+        found = {}
+        if talk.ringing:
+            below = "Your microphone stays closed until you accept."
+            found[A_CALL] = Question("Call", f"{talk.peer or 'The other can'} calls you.", below)
+        below = f"They would be put into {self._controller.folder}"
+        return found | {number: Question("Files", text, below) for number, text in talk.offers.items()}
 
     def _show_offer(self) -> None:
         """Ask about the oldest offer; one that was withdrawn is not asked about any more."""
-        offers = self._controller.talk.offers
+        offers = self._controller.talk.ringing or self._controller.talk.offers
         shown = self.app.screen
         if isinstance(shown, OfferScreen):
             shown.check()
@@ -186,17 +252,17 @@ class MessagingScreen(Screen[None]):
         self._asking = None
         talk = self._controller.talk
         talking = talk.phase in (Phase.TALKING, Phase.RECONNECTING)
-        if talk.offers and talking and self.app.screen is self and not self.query_one(Composer).text:
-            self._asked, text = next(iter(talk.offers.items()))
-            question = OfferScreen(
+        questions = self._questions()
+        if questions and talking and self.app.screen is self and not self.query_one(Composer).text:
+            self._asked, question = next(iter(questions.items()))
+            asking = OfferScreen(
                 self._asked,
-                text,
-                self._controller.folder,
-                still_open=lambda number: number in talk.offers,
+                question,
+                still_open=lambda number: number in self._questions(),
                 typed=None if self._answering else self._typed,
                 done=self._answered,
             )
-            self.app.push_screen(question)
+            self.app.push_screen(asking)
 
     def _typed(self, event: Key) -> None:
         """A key that was meant for the message when the question came up."""
@@ -210,6 +276,8 @@ class MessagingScreen(Screen[None]):
         self._asked = None
         self._answering = accepted is not None
         if accepted is not None:
-            if number in self._controller.talk.offers:
+            if number == A_CALL and self._controller.talk.ringing:
+                self._controller.answer_call(accepted)
+            elif number in self._controller.talk.offers:
                 self._controller.answer_files(number, accepted)
             self._ask()

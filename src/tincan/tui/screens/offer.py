@@ -1,4 +1,4 @@
-"""The question whether to take what the peer offers.
+"""The question whether to take what the peer offers: a call, or files.
 
 It comes up while somebody may be writing, and must not be answered by that:
 it takes no answer in its first moment, and a letter typed then goes into the
@@ -9,6 +9,7 @@ back and comes again when nothing is being written.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import ClassVar, Final
 
 from textual.app import ComposeResult
@@ -30,6 +31,15 @@ _PASSED: Final = frozenset({"up", "down", "pageup", "pagedown", "home", "end"})
 """Keys that read on, which may be pressed at once."""
 
 
+@dataclass(frozen=True)
+class Question:
+    """What is asked. ``below``: what accepting would do."""
+
+    title: str
+    text: str
+    below: str
+
+
 class OfferScreen(ModalScreen[None]):
     """Yes or no; Escape is no. ``number``: of the offer.
 
@@ -39,7 +49,7 @@ class OfferScreen(ModalScreen[None]):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("y,Y", "answer(True)", "Accept", id="offer.accept", tooltip="Take it, into this folder"),
+        Binding("y,Y", "answer(True)", "Accept", id="offer.accept", tooltip="Take it; files go into this folder"),
         Binding("n,N,escape", "answer(False)", "Decline", id="offer.decline", tooltip="Do not take it"),
         Binding("tab,left,right", "other", "Other", show=False, id="offer.other", tooltip="To the other button"),
         Binding("up", "scroll(-1)", "Up", show=False, id="offer.up"),
@@ -52,8 +62,7 @@ class OfferScreen(ModalScreen[None]):
     def __init__(
         self,
         number: int,
-        text: str,
-        folder: str,
+        question: Question,
         *,
         still_open: Callable[[int], bool],
         typed: Callable[[Key], None] | None,
@@ -62,8 +71,7 @@ class OfferScreen(ModalScreen[None]):
         super().__init__()
         self.VERTICAL_BREAKPOINTS = [(0, "-low"), (22, "-high")]
         self.number = number
-        self._text = text
-        self._folder = folder
+        self._question = question
         self._still_open = still_open
         self._typed = typed
         self._done = done
@@ -74,10 +82,10 @@ class OfferScreen(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         """See Textual."""
         with Vertical(id="offer") as box:
-            box.border_title = "Files"
+            box.border_title = self._question.title
             with VerticalScroll(id="offered", can_focus=False):
-                yield Plain(self._text)
-            yield Plain(f"They would be put into {self._folder}", id="target")
+                yield Plain(self._question.text)
+            yield Plain(self._question.below, id="target")
             with Horizontal(id="answers", disabled=True):
                 yield Button("Accept (y)", id="accept", variant="primary", compact=True)
                 yield Button("Decline (n)", id="decline", compact=True)

@@ -54,6 +54,8 @@ class Hint(Plain):
             first = f"\u2193 {unread} new below; Ctrl+End goes there"
         elif talk.phase is Phase.OVER:
             first = "The history stays until you leave: Esc"
+        elif talk.ringing:
+            first = f"{talk.peer} calls: /accept or /decline, or F2"
         elif talk.typing:
             first = f"{talk.peer} is typing ..."
         elif talk.offers:

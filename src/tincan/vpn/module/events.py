@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import msgspec
 
@@ -60,9 +60,20 @@ class MtuChanged(msgspec.Struct, frozen=True, tag="mtu", tag_field="event"):
     mtu: int
 
 
-Event: TypeAlias = CandidatesFound | LinkChanged | PacketUnrouted | MessageCame | NetworkChanged | MtuChanged
+class XmppChanged(msgspec.Struct, frozen=True, tag="xmpp", tag_field="event"):
+    """The login at an XMPP server, which controllers of the IPOP API ask for, is in another state."""
 
-NAMES = frozenset({"candidates", "link", "packet", "message", "network_changed", "mtu"})
+    state: Literal["connecting", "online", "failed"]
+    """``failed`` lasts until a controller tries again; ``connecting`` may have a reason too, of the last attempt."""
+
+    reason: str | None = None
+
+
+Event: TypeAlias = (
+    CandidatesFound | LinkChanged | PacketUnrouted | MessageCame | NetworkChanged | MtuChanged | XmppChanged
+)
+
+NAMES = frozenset({"candidates", "link", "packet", "message", "network_changed", "mtu", "xmpp"})
 
 
 def name_of(event: Event) -> str:

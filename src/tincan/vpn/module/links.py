@@ -226,12 +226,13 @@ class Links:
         running.route = running.strand.link.ice.route
         transport = running.strand.transport()
         try:
-            await self._plane.add_link(plane, transport, keys)
+            await self._plane.add_link(plane, transport, keys, self._peers.get(link.peer, ()))
         finally:
             if isinstance(transport, UdpTransport):
                 transport.socket.close()
         if link.next is not running:
             await self._plane.remove_link(plane)
+            await self._readdress(link.peer)
             raise NoPath("The link was taken down or restarted meanwhile.")
         before, link.used, link.next = link.used, running, None
         link.since = time.monotonic()

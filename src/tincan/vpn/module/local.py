@@ -138,6 +138,10 @@ class LocalModule(Module):
         """See `Module.events`."""
         return self._listeners.listen()
 
+    def tell(self, event: Event) -> None:
+        """Tell an event of somebody else's who drives this module in this process."""
+        self._listeners.tell(event)
+
     # -- beginning and end ---------------------------------------------------------------
 
     async def begin(self, settings: PlaneSettings) -> None:

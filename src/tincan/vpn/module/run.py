@@ -14,13 +14,12 @@ from typing import Any, Final
 
 from tincan.errors import WorldError
 from tincan.tasks import plain_errors
-from tincan.vpn.module.interface import Module
-from tincan.vpn.module.local import OpenPlane, open_module
+from tincan.vpn.module.local import LocalModule, OpenPlane, open_module
 from tincan.vpn.module.server import Server, listening
 
 FILE_LIMIT: Final = 65_536
 
-Driver = Callable[[Module], Coroutine[Any, Any, None]]
+Driver = Callable[[LocalModule], Coroutine[Any, Any, None]]
 """Something in this process that drives the module too, until it is cancelled: the old IPOP API."""
 
 

@@ -162,7 +162,13 @@ class PumpedPlane:
 
     # -- what the module asks
 
-    async def add_link(self, number: int, transport: LinkTransport, keys: LinkKeys) -> None:
+    async def add_link(
+        self,
+        number: int,
+        transport: LinkTransport,
+        keys: LinkKeys,
+        addresses: tuple[Interface | Network, ...] = (),
+    ) -> None:
         """Begin to use a link."""
         if number in self._links or not 0 <= number < 1 << 16:
             raise ValueError(f"there is a link {number} already, or it is no number for one")
@@ -171,6 +177,9 @@ class PumpedPlane:
         remote, fds = self._transport(number, transport)
         self._links.add(number)
         cipher = keys.cipher.value
+        prefixes = [prefix(address) for address in addresses]
+        if prefixes:  # before the link: as soon as the peer hears from us it sends
+            await self._all(SetPeer(number, prefixes))
         await self._all(AddLink(number, keys.send, keys.receive, cipher, remote), fds)
 
     async def move_link(self, number: int, transport: LinkTransport) -> None:

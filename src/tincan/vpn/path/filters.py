@@ -17,6 +17,7 @@ import enum
 
 from tincan.vpn.path.headers import (
     ARP,
+    ICMP,
     ICMP6,
     IPV4,
     IPV6,
@@ -33,6 +34,13 @@ from tincan.vpn.path.routes import OWN, Everybody, Routes
 
 DHCP_PORTS = {67, 68, 546, 547}
 ROUTER_ADVERTISEMENT, NEIGHBOUR_SOLICITATION, NEIGHBOUR_ADVERTISEMENT, REDIRECT = 134, 135, 136, 137
+
+NO_ERRORS: frozenset[int] = frozenset()
+ERRORS = {(4, ICMP): (frozenset({3, 4, 11, 12}), 20), (6, ICMP6): (frozenset(range(128)), 40)}
+"""Types of ICMP's messages that have a packet in them, and how long the header of that is (RFC 792, RFC 4443)."""
+
+REDIRECT_4 = 5
+"""ICMP's own redirect (RFC 792): who sends it is no router of ours."""
 
 SPECIAL = {b"\0\0\0\0", bytes(16)}
 """The unspecified address: whoever has none yet sends as that one, in switch mode."""
@@ -66,6 +74,8 @@ class Filter:
             return Verdict.SPOOFED
         if destination not in self.everybody and self._routes.owner(destination) != OWN:
             return Verdict.FILTERED
+        if not self._about_us(link, packet, layout):
+            return Verdict.FILTERED
         return Verdict.PASSED if self._kind_passes(packet, layout) else Verdict.FILTERED
 
     def frame(self, link: int, frame: Buffer, kind: int, layout: Layout | None) -> Verdict:
@@ -95,6 +105,22 @@ class Filter:
         """Say whether nobody else has an address."""
         return source in SPECIAL or self._routes.owner(source) in (link, None)
 
+    def _about_us(self, link: int, packet: Buffer, layout: Layout) -> bool:
+        """Say whether an error of ICMP is about a packet from us to this peer, if it is one.
+
+        A kernel looks at the packet within, whatever way the error came: one about another connection could end that,
+        or make it believe in a tiny path MTU (RFC 5927).
+        """
+        errors, size = ERRORS.get((layout.version, layout.protocol), (NO_ERRORS, 0))
+        at = layout.transport
+        if layout.fragment or at >= layout.end or packet[at] not in errors:
+            return True
+        inner = at + 8
+        if layout.end < inner + size or packet[inner] >> 4 != layout.version:
+            return False
+        about = addresses(packet, layout._replace(start=inner))
+        return self._routes.owner(about[0]) == OWN and self._routes.owner(about[1]) == link
+
     def _arp(self, link: int, frame: Buffer) -> Verdict:
         """Judge ARP by its sender's address; the hardware address in it must be the frame's."""
         found = network_header(frame)
@@ -117,6 +143,8 @@ class Filter:
         if layout.fragment:
             return True  # without its first fragment it is nothing
         at, room = layout.transport, layout.end - layout.transport
+        if layout.version == 4 and layout.protocol == ICMP:
+            return self._allow_ra or (room >= 4 and packet[at] != REDIRECT_4)
         if layout.version == 6 and layout.protocol == ICMP6:
             if self._allow_ra:
                 return True

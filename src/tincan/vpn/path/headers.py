@@ -21,6 +21,7 @@ IPV4, ARP, IPV6 = 0x0800, 0x0806, 0x86DD
 VLAN, QINQ = 0x8100, 0x88A8
 MAC_HEADER = 14
 
+ECHO_4 = (0, 8)
 ECHO_6 = (128, 129)
 """Echo request and reply (RFC 4443, section 4)."""
 
@@ -110,13 +111,16 @@ def simple(data: Buffer, start: int) -> int:
 def flow(packet: bytes, start: int) -> bytes:
     """Give protocol, addresses and ports of a `simple` packet in one piece, of ICMP its type and code; else nothing.
 
-    Packets of one flow are judged alike. So there is none for neighbour discovery: what matters there is inside.
+    Packets of one flow are judged alike. So there is none for neighbour discovery and errors of ICMP: what matters
+    there is inside.
     """
     if len(packet) < start + 28:
         return b""
     if packet[start] == 0x45:
         protocol = packet[start + 9 : start + 10]
         if packet[start + 6] & 0x3F or packet[start + 7] or protocol not in _FLOWS:
+            return b""
+        if protocol[0] == ICMP and packet[start + 20] not in ECHO_4:
             return b""
         return protocol + packet[start + 12 : start + _FLOWS[protocol]]
     protocol = packet[start + 6 : start + 7]

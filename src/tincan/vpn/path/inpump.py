@@ -163,5 +163,14 @@ class InPump:
 
 
 def translator(maps: dict[int, dict[str, str]]) -> Translate:
-    """Load the translator, which only a social network needs."""
-    raise NotImplementedError
+    """Load the translator, which only a social network needs. A link without a map is let say nothing in IPv4."""
+    from tincan.vpn.social.translate import Translator
+
+    translators = {number: Translator.of(addresses) for number, addresses in maps.items()}
+
+    def translate(number: int, packet: bytes, partial: bool) -> tuple[bytes, bool] | None:
+        found = translators.get(number)
+        changed = None if found is None else found.translate(bytearray(packet), partial=partial)
+        return None if found is None or changed is None else (bytes(changed), found.repeats(changed))
+
+    return translate

@@ -71,12 +71,20 @@ class MemoryPlane:
         """Make an event, or the plane's failure."""
         self._events.put_nowait(event)
 
-    async def add_link(self, number: int, transport: LinkTransport, keys: LinkKeys) -> None:
+    async def add_link(
+        self,
+        number: int,
+        transport: LinkTransport,
+        keys: LinkKeys,
+        addresses: tuple[Interface | Network, ...] = (),
+    ) -> None:
         """Remember a link."""
         if number in self.links:
             raise ValueError(f"there is a link {number} already")
         self.links[number] = (transport, keys)
         self.figures[number] = LinkStatistics()
+        if addresses:
+            await self.set_peer(number, addresses)
 
     async def move_link(self, number: int, transport: LinkTransport) -> None:
         """Remember the new transport."""

@@ -66,6 +66,8 @@ class Outgoing:
         self._everybody = Everybody()
         self._filter = Filter(self.routes)
         self._waiting = Waiting()
+        self._early: dict[int, int] = {}
+        """The epoch of links that the in pump knows already, and has heard on."""
         self._floods = Bucket(FLOOD_RATE, FLOOD_BURST)
         self._departures = Departures()
 
@@ -82,7 +84,9 @@ class Outgoing:
 
     def add_link(self, number: int, secret: bytes, cipher: Cipher, now: float) -> None:
         """Begin to send on a link."""
-        self.links[number] = OutLink(number, Sealer(secret, cipher, now), PathMtu(self._largest, now))
+        link = OutLink(number, Sealer(secret, cipher, now), PathMtu(self._largest, now))
+        self.links[number] = link
+        link.heard = self._early.pop(number, None)
         if self._switched:
             self._release(now)
 
@@ -94,6 +98,7 @@ class Outgoing:
     def remove_link(self, number: int) -> None:
         """Forget a link."""
         self.links.pop(number, None)
+        self._early.pop(number, None)
         self.routes.assign(number, ())
         self.macs.forget(number)
 
@@ -104,8 +109,10 @@ class Outgoing:
             self._release(now)
 
     def _release(self, now: float) -> None:
+        """Send what waited, by links whose other end is there: one that has no keys yet would lose it."""
+        there = {number for number, link in self.links.items() if link.heard is not None}
         for destination in self._waiting.destinations():
-            if self._switched or self.routes.owner(destination) in self.links:
+            if self.routes.owner(destination) in there or (self._switched and there):
                 for packet in self._waiting.take(destination, now):
                     self.take(packet, now)
 
@@ -223,8 +230,12 @@ class Outgoing:
     def heard(self, number: int, epoch: int, now: float) -> None:
         """Take note of the epoch the peer was heard in; if it is news, it hears from us in the same."""
         link = self.links.get(number)
-        if link is not None:
-            link.heard = epoch
+        if link is None:
+            self._early[number] = epoch
+        else:
+            first, link.heard = link.heard is None, epoch
+            if first:
+                self._release(now)
             if epoch > link.sealer.epoch:
                 self._departures.word(link, control.nothing(), now)
 

@@ -195,8 +195,18 @@ class DataPlane(Protocol):
     def settings(self) -> PlaneSettings:
         """As last configured."""
 
-    async def add_link(self, number: int, transport: LinkTransport, keys: LinkKeys) -> None:
-        """Begin to receive and, once it has addresses (IP mode), to send on a link."""
+    async def add_link(
+        self,
+        number: int,
+        transport: LinkTransport,
+        keys: LinkKeys,
+        addresses: tuple[Interface | Network, ...] = (),
+    ) -> None:
+        """Begin to receive and, once it has addresses (IP mode), to send on a link.
+
+        With ``addresses`` it has them, as by `set_peer`, before the peer hears
+        from this end, and so refuses nothing of what the peer then sends.
+        """
 
     async def move_link(self, number: int, transport: LinkTransport) -> None:
         """Send by another transport, with the same keys; the former one is still listened to until the next move."""

@@ -37,7 +37,8 @@ class ClassicPeer:
     def __init__(self) -> None:
         self.connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self.channel: RTCDataChannel | None = None
-        self._heard: asyncio.Queue[str | bytes | None] = asyncio.Queue()
+        self.packets: list[bytes] = []
+        self._heard: asyncio.Queue[str | None] = asyncio.Queue()
         self._opened = asyncio.Event()
         self.connection.on("datachannel", self._take)
 
@@ -77,16 +78,22 @@ class ClassicPeer:
     async def say(self, message: str | bytes) -> None:
         (await self.opened()).send(message)
 
-    async def heard(self) -> str | bytes | None:
-        """Return the next message, or None at the end of the channel."""
+    async def heard(self) -> str | None:
+        """Return the next text, or None at the end of the channel. What is no text goes into ``packets``."""
         async with asyncio.timeout(PATIENCE):
             return await self._heard.get()
 
     def _take(self, channel: RTCDataChannel) -> None:
         assert self.channel is None, "one channel only"
         self.channel = channel
-        channel.on("message", self._heard.put_nowait)
+        channel.on("message", self._sort)
         channel.on("close", lambda: self._heard.put_nowait(None))
         channel.on("open", self._opened.set)
         if channel.readyState == "open":
             self._opened.set()
+
+    def _sort(self, message: str | bytes) -> None:
+        if isinstance(message, bytes):
+            self.packets.append(message)
+        else:
+            self._heard.put_nowait(message)

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+import functools
+from array import array
+from collections.abc import AsyncIterator, Callable
 from typing import Any, Literal
 
 import pytest
 
+from tincan.apps.call.desk import CallDesk
+from tincan.apps.call.events import CallEnded, EndReason, SoundFlows
 from tincan.apps.chat import Closed, MessageReceived, PeerHello
 from tincan.apps.dialects.classic import string_code
 from tincan.apps.dialects.classic_relay import classic_conversation
+from tincan.apps.dialects.classic_voice import Numbering
+from tincan.audio.devices import Devices
+from tincan.audio.memory import MemorySound
+from tincan.audio.opus import Decoder, Encoder
+from tincan.audio.pcm import FRAME
 from tincan.errors import NobodyCame, NoPlaceReachable, PlaceUnreachable, ProtocolError, UsageError
 from tincan.link.dial import Connected
 from tincan.link.interface import CloseReason
@@ -28,13 +37,21 @@ QUICK = 0.02
 
 Mode = Literal["attach", "tap", "talk"]
 
+TONE = array("h", [6000 if n // 60 % 2 else -6000 for n in range(48_000)])
+
 
 @contextlib.asynccontextmanager
 async def classic(relay: str, mode: Mode, **options: Any) -> AsyncIterator[Talk]:
+    options = {"calls": no_device} | options
     async with talking(
         classic_conversation(mode=mode, secret=SECRET, relay=relay, interval=QUICK, **options)
     ) as talk:
         yield talk
+
+
+def no_device(link: Any, post: Callable[[bytes], None]) -> CallDesk:
+    """Whatever this machine has: no test opens a microphone."""
+    return CallDesk(link, post, make_sound=lambda: MemorySound(Devices()))
 
 
 def offers(relay: FakeRelay) -> bool:
@@ -115,6 +132,44 @@ async def test_we_answer(mode: Mode, label: str, first: str | None) -> None:
             ("GET", f"/api/string?code={CODE}"),
             ("PUT", f"/api/knot-tie?code={CODE}"),
         ]
+
+
+async def test_talking_is_bare_opus_both_ways() -> None:
+    sound = MemorySound()
+    made = functools.partial(CallDesk, make_sound=lambda: sound)
+    async with FakeRelay.started() as relay, ClassicPeer.there() as peer:
+        relay.blobs["string", CODE] = await peer.offer("tin-can:voice")
+        async with classic(relay.url, "talk", calls=made) as talk:
+            await relay.has(answers)
+            await peer.take_answer(relay.blobs["knot-tie", CODE])
+            await talk.hear(SoundFlows)
+            sound.speak(TONE * 20)
+            encoder, decoder = Encoder(), Decoder()
+            async with asyncio.timeout(30):
+                while not any(max(piece) > 3000 for piece in sound.played):
+                    await peer.say(encoder.encode(TONE[:FRAME]))
+                    await asyncio.sleep(0.02)
+                while len(peer.packets) < 50:
+                    await asyncio.sleep(0.02)
+            heard = [decoder.decode(packet) for packet in peer.packets]
+            assert {len(pcm) for pcm in heard} == {FRAME}
+            assert max(max(pcm) for pcm in heard) > 3000
+            for rubbish in (b"", b"\xff", bytes(2000)):
+                await peer.say(rubbish)
+            await peer.say("... --- ...")
+            assert (await talk.hear(MessageReceived)).text == "SOS"
+            calls = talk.conversation.calls
+            assert calls is not None
+            calls.hang_up()
+            assert (await talk.hear(CallEnded)).reason is EndReason.LOCAL
+
+
+def test_a_packet_gets_its_place_in_time_from_when_it_came() -> None:
+    numbering = Numbering()
+    assert [numbering.next(now) for now in (5.0, 5.05, 5.051, 5.06)] == [(1, 0), (2, 960), (3, 1920), (4, 2880)]
+    sequence, timestamp = numbering.next(6.0)  # after a pause
+    assert sequence == 5
+    assert 48_000 - 960 < timestamp <= 48_000
 
 
 # -- two of ours, through our switchboard ----------------------------------------------

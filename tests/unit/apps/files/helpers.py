@@ -142,7 +142,7 @@ class CordEnd:
         self.side = side
         self._cord = cord
 
-    async def open_stream(self) -> MemoryStream:
+    async def open_stream(self, *, bulk: bool = False) -> MemoryStream:
         if self._cord.left:
             raise ChannelClosed("The connection has ended.")
         return await self._cord.open()

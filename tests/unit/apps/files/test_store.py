@@ -324,13 +324,13 @@ class Deadly:
         self.stream, self.left = stream, left
         self.write, self.write_eof = stream.write, stream.write_eof
 
-    async def read(self, limit):
-        data = await self.stream.read(min(limit, self.left))
-        self.left -= len(data)
+    async def read_into(self, buffer):
+        count = await self.stream.read_into(buffer[: self.left])
+        self.left -= count
         if not self.left:
             await asyncio.sleep(0.02)
             os.kill(os.getpid(), 9)
-        return data
+        return count
 
 async def yes(offer):
     return Decision(True)

@@ -100,7 +100,7 @@ class FakeString:
         a.other, b.other = b, a
         return a, b
 
-    async def open_stream(self) -> MemoryStream:
+    async def open_stream(self, *, bulk: bool = False) -> MemoryStream:
         assert self.other is not None
         if not self.standing.is_set():
             raise ChannelClosed("The link is gone.")

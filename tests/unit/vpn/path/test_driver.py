@@ -166,6 +166,24 @@ async def test_what_nobody_has_is_told_and_kept() -> None:
         assert await other.got() == packet
 
 
+async def test_what_waited_is_sent_once_the_other_end_is_there_too() -> None:
+    """Not before: an end without keys, or that knows no addresses of ours, would drop it."""
+    async with ends() as (one, other):
+        packet = p.tcp(flags=2)
+        await one.tell(p.plain(packet))
+        await one.until(lambda: Unroutable(packet, p.B4) in one.events)
+        ours = sockets()
+        names = [link.getsockname()[:2] for link in ours]
+        for n, end, peer in ((0, one, (p.B4, p.B6)), (1, other, (p.A4, p.A6))):
+            with ours[n]:
+                transport = UdpTransport(ours[n], names[1 - n])
+                keys = LinkKeys(SECRETS[n], SECRETS[1 - n])
+                await end.plane.add_link(7, transport, keys, tuple(map(ip_interface, peer)))
+            if end is one:
+                await asyncio.sleep(0.05)  # time enough to do it wrong
+        assert await other.got() == packet
+
+
 async def test_inject_and_configure() -> None:
     async with ends() as (one, _):
         await one.plane.inject(p.udp(p.C4, p.A4))

@@ -1,0 +1,447 @@
+"""A group network that is up: the shell around `Membership` and `Links`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import random
+import socket
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from tincan.errors import PeerRefused, TinCanError, UsageError
+from tincan.meet.events import MeetEvent, PlaceReady, PlaceTrouble, ServersOffered
+from tincan.nat.addresses import interfaces
+from tincan.nat.servers import IceServer
+from tincan.tasks import plain_errors
+from tincan.vpn.group import store
+from tincan.vpn.group.addresses import network_of
+from tincan.vpn.group.certificate import Certificate
+from tincan.vpn.group.control import Question
+from tincan.vpn.group.events import (
+    GroupEvent,
+    MemberGone,
+    MemberNews,
+    MemberStatus,
+    NetworkStatus,
+    NetworkUp,
+    PlaceStatus,
+    Remark,
+)
+from tincan.vpn.group.membership import (
+    MemberLeft,
+    Membership,
+    Odd,
+    Pass,
+    PeersChanged,
+    Rotated,
+    Send,
+    WeAreBanned,
+    payload_of,
+)
+from tincan.vpn.module.interface import Module
+from tincan.vpn.names.naming import Naming, naming
+from tincan.vpn.party.keys import uid_of
+from tincan.vpn.party.links import Links, LinkSettings
+from tincan.vpn.party.messages import Message
+from tincan.vpn.party.places import MakePart, Places, open_places
+from tincan.vpn.party.sealed import SealedLine
+from tincan.vpn.party.states import PeerNews, PeerState, Policy
+
+logger = logging.getLogger(__name__)
+
+Tell = Callable[[GroupEvent], None]
+
+_STATES = {
+    PeerState.AWAY: "away",
+    PeerState.HERE: "present",
+    PeerState.MAKING: "connecting",
+    PeerState.OFFERING: "connecting",
+    PeerState.CONNECTING: "connecting",
+    PeerState.ONLINE: "online",
+}
+
+
+@dataclass(frozen=True)
+class UpSettings:
+    """How a network is brought up."""
+
+    switchboards: tuple[str, ...] = ()
+    lan: bool = True
+    servers: tuple[IceServer, ...] = ()
+    relay_only: bool = False
+    allow_dhcp: bool = False
+    allow_ra: bool = False
+    mtu: int | None = None
+    on_demand_above: int = 32
+    """With more members present than this, links are made when packets want them (not in switch mode)."""
+    names: bool = True
+    """Name members for this machine's programs."""
+    places: tuple[MakePart, ...] = ()
+    """Where to meet besides."""
+
+
+class GroupNetwork:
+    """One group, while it is up.
+
+    ``clock`` is the wall clock; waiting goes by the loop's.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        module: Module,
+        settings: UpSettings,
+        tell: Tell,
+        *,
+        clock: Callable[[], float] = time.time,
+        chance: random.Random | None = None,
+    ) -> None:
+        self.name = name
+        self._module = module
+        self._settings = settings
+        self._tell = tell
+        self._clock = clock
+        chance = chance or random.SystemRandom()
+        state = store.load(name)
+        self._own = state.certificate()
+        self._membership = Membership(state, chance)
+        self._mode = self._membership.statement.mode
+        self._interface: str | None = None
+        self._leaving = False
+        self._online: dict[str, tuple[str | None, bool]] = {}
+        self._woken = asyncio.Event()
+        self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._naming: Naming | None = None
+        self._places: Places | None = None
+        self._sealed: SealedLine | None = None
+        self._sending: asyncio.Queue[Send] = asyncio.Queue(4096)
+        self._links = Links(
+            module,
+            self._own.uid,
+            chance.randbytes(8),
+            self._say,
+            self._hear_news,
+            card=self._membership.card,
+            policy=Policy(on_demand=self._mode == "ip", on_demand_above=settings.on_demand_above),
+            settings=LinkSettings(relay_only=settings.relay_only),
+            on_network_change=self._network_changed,
+            chance=chance,
+        )
+
+    # -- bringing it up ---------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Be up until cancelled, or until `leave`; raises `PeerRefused` when we are banned."""
+        own, settings = self._own, self._settings
+        with plain_errors():
+            await self._run(own, settings)
+
+    async def _run(self, own: Certificate, settings: UpSettings) -> None:
+        if own.serial in self._membership.statement.banned:
+            raise PeerRefused(f"The admin has banned this machine from {self.name!r}.")
+        if self._clock() >= own.expires:
+            raise UsageError(f"Your certificate for {self.name!r} has run out: leave it, and be invited again.")
+        interface = await self._set_up()
+        async with contextlib.AsyncExitStack() as stack:
+            if settings.names:
+                self._naming = await stack.enter_async_context(naming(own.address4.ip, self._remark))
+            state = self._membership.state
+            boards = settings.switchboards or tuple(state.switchboards)
+
+            def passed_over(name: str) -> bool:
+                return name == interface or name in virtual_interfaces()
+
+            self._places = await stack.enter_async_context(
+                open_places(
+                    boards,
+                    settings.lan,
+                    settings.servers,
+                    self._hear_place,
+                    passed_over,
+                    settings.places,
+                )
+            )
+            self._links.settings = self._link_settings()
+            self._sealed = SealedLine(self._places.line, state.keys, clock=self._clock, tell_ahead=self._hear_clock)
+            await self._sealed.set_circles(self._membership.circles())
+            self._membership.start(self._clock())
+            self._tell(NetworkUp(self.name, interface, own.name, str(own.address4), str(own.address6), self._mode))
+            self._set_peers()
+            async with asyncio.TaskGroup() as group:
+                tasks = [
+                    group.create_task(self._links.run(), name="links"),
+                    group.create_task(self._hear(), name="group: letters"),
+                    group.create_task(self._watch_clock(), name="group: clock"),
+                    group.create_task(self._send(), name="group: sending"),
+                    group.create_task(self._sealed.run(), name="group: topics"),
+                ]
+                self._do()
+                try:
+                    await self._over
+                finally:
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(1):
+                            await self._links.leave()
+                    for task in tasks:
+                        task.cancel()
+                    await self._places.line.close()
+                    self._save()
+
+    async def _set_up(self) -> str:
+        module, own = self._module, self._own
+        if self._mode == "switch" or self._settings.allow_dhcp or self._settings.allow_ra:
+            await module.set_mode(self._mode, allow_dhcp=self._settings.allow_dhcp, allow_ra=self._settings.allow_ra)
+        await module.set_addresses(str(own.address4), str(own.address6), self._settings.mtu)
+        self._interface = (await module.identity()).tap
+        await module.ignore_interfaces(sorted(virtual_interfaces() - {self._interface}))
+        for interface in interfaces():
+            network = network_of(interface)
+            if network is not None and network.overlaps(own.address4.network) and interface.name != self._interface:
+                self._remark(
+                    f"This machine is on {network} by {interface.name} as well, which overlaps "
+                    f"{own.address4.network}: some addresses will be found in the wrong one of them."
+                )
+        return self._interface
+
+    # -- what others may ask of it ------------------------------------------------------
+
+    async def reply(self, question: Question) -> object:
+        """Answer a command of this machine."""
+        match question.do:
+            case "status":
+                return self.status()
+            case "ban":
+                return self.ban(question.member)
+            case "reload":
+                self.reload()
+            case "leave":
+                await self.leave()
+        return None
+
+    def status(self) -> NetworkStatus:
+        """Return how it is."""
+        state = self._membership.state
+        links = self._links.states()
+        members = [
+            _member(self._own, "me", state.members[self._own.uid].seen if self._own.uid in state.members else 0)
+        ]
+        for uid, certificate in sorted(self._membership.peers().items(), key=lambda item: item[1].address4.ip):
+            news = links.get(uid, PeerNews(uid, PeerState.AWAY))
+            word = "online" if news.standing else _STATES[news.state]
+            members.append(_member(certificate, word, state.members[uid].seen, news))
+        troubles = self._places.troubles if self._places is not None else {}
+        return NetworkStatus(
+            network=self.name,
+            mode=self._mode,
+            subnet=self._membership.statement.subnet,
+            up=True,
+            admin=state.admin,
+            epoch=self._membership.statement.epoch,
+            members=tuple(members),
+            interface=self._interface,
+            places=tuple(PlaceStatus(place, trouble) for place, trouble in troubles.items()),
+        )
+
+    def ban(self, member: str) -> str:
+        """Ban a member, as the admin; return its name."""
+        with store.changing(self.name) as state:
+            self._membership.state = state
+            banned = self._membership.ban(member, self._clock(), os.urandom)
+        self._do()
+        return banned.name
+
+    def reload(self) -> None:
+        """Take note of what another process of ours has changed on the disk."""
+        self._membership.reload(store.load(self.name), self._clock())
+        self._do()
+
+    async def leave(self) -> None:
+        """Leave the group for good: tell the others, forget everything, and end."""
+        self._leaving = True
+        self._membership.leave()
+        self._do()
+        for _ in range(50):
+            if self._sending.empty():
+                break
+            await asyncio.sleep(0.02)
+        store.remove(self.name)
+        self._end(None)
+
+    # -- what happens ---------------------------------------------------------------------
+
+    async def _say(self, to: str | None, message: Message) -> None:
+        keys = None
+        if to is not None:
+            certificate = self._membership.peers().get(to)
+            if certificate is None:
+                return
+            keys = certificate.keys
+        if self._sealed is not None:
+            await self._sealed.say(self._membership.circle, payload_of(message), keys)
+
+    async def _hear(self) -> None:
+        assert self._sealed is not None  # noqa: S101 - made before this task
+        while True:
+            self._membership.heard(await self._sealed.hear(), self._clock())
+            self._do()
+
+    async def _send(self) -> None:
+        assert self._sealed is not None  # noqa: S101 - made before this task
+        while True:
+            send = await self._sending.get()
+            if send.circle in self._membership.circles():
+                await self._sealed.say(send.circle, send.payload, send.to)
+
+    async def _watch_clock(self) -> None:
+        assert self._sealed is not None  # noqa: S101 - made before this task
+        while True:
+            self._woken.clear()
+            await self._sealed.set_circles(self._membership.circles())
+            deadline = self._membership.next_deadline()
+            wait = 60.0 if deadline is None else min(60.0, max(0.0, deadline - self._clock()))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait):
+                    await self._woken.wait()
+            self._membership.tick(self._clock())
+            self._do()
+
+    def _do(self) -> None:
+        """Do what the core asks for."""
+        for effect in self._membership.effects():
+            match effect:
+                case Send():
+                    with contextlib.suppress(asyncio.QueueFull):  # letters may be lost
+                        self._sending.put_nowait(effect)
+                case Pass(uid, message):
+                    self._links.heard(uid, message)
+                case PeersChanged():
+                    self._set_peers()
+                    self._save()
+                case Rotated(banned):
+                    for name in banned:
+                        self._tell(MemberGone(name, banned=True))
+                    self._save()
+                    self._links.announce()
+                    self._woken.set()
+                case WeAreBanned() if not self._leaving:
+                    self._save()
+                    self._end(PeerRefused(f"The admin has banned this machine from {self.name!r}."))
+                case MemberLeft(uid, name):
+                    self._tell(MemberGone(name, banned=False))
+                    if self._membership.state.admin:
+                        self.ban(uid)
+                case Odd(text):
+                    self._remark(text)
+        if self._membership.next_deadline() is not None:
+            self._woken.set()
+
+    def _set_peers(self) -> None:
+        peers = self._membership.peers()
+        self._links.set_peers({uid: _addresses(certificate) for uid, certificate in peers.items()})
+        if self._naming is not None:
+            known = [self._own, *peers.values()]
+            self._naming.set({f"{c.name}.{self.name}.can": (c.address4.ip, c.address6.ip) for c in known})
+
+    def _hear_news(self, news: PeerNews) -> None:
+        """Tell people what matters to them: who can be reached, and how."""
+        certificate = self._membership.peers().get(news.peer)
+        before = self._online.get(news.peer, (None, False))
+        now = (news.path if news.standing else None, news.standing)
+        if certificate is None or now == before:
+            return
+        self._online[news.peer] = now
+        self._tell(
+            MemberNews(
+                certificate.name, str(certificate.address4.ip), news.standing, news.path, news.rtt, news.reason
+            )
+        )
+
+    def _hear_place(self, event: MeetEvent) -> None:
+        match event:
+            case PlaceReady():
+                self._links.announce()
+            case PlaceTrouble(text=text):
+                self._remark(text)
+            case ServersOffered():
+                self._links.settings = self._link_settings()
+
+    def _hear_clock(self, sender: bytes, seconds: float) -> None:
+        certificate = self._membership.peers().get(uid_of(sender))
+        who = "another member" if certificate is None else certificate.name
+        self._remark(
+            f"The clock of {who} is {seconds / 60:.0f} minutes ahead of this machine's. One of them is wrong, and "
+            "members whose clocks are more than five minutes apart do not hear each other."
+        )
+
+    def _link_settings(self) -> LinkSettings:
+        servers = self._places.servers() if self._places is not None else ()
+        return LinkSettings(servers, self._settings.relay_only)
+
+    def _network_changed(self) -> None:
+        if self._places is not None:
+            self._places.hurry()
+
+    def _save(self) -> None:
+        """Write what was learnt, beside what other processes of ours have written meanwhile."""
+        if self._leaving:
+            return
+        try:
+            with store.changing(self.name) as kept:
+                kept.merge(self._membership.state)
+        except TinCanError as exc:
+            if not self._over.done():
+                self._remark(f"What was learnt could not be kept: {exc}")
+
+    def _remark(self, text: str) -> None:
+        self._tell(Remark(text))
+
+    def _end(self, error: Exception | None) -> None:
+        if self._over.done():
+            return
+        if error is None:
+            self._over.set_result(None)
+        else:
+            self._over.set_exception(error)
+
+
+def virtual_interfaces() -> set[str]:
+    """Return the interfaces that virtual networks of ours have or may get on this machine.
+
+    A link of one network must not go over another network: that may go over the first one.
+    """
+    present = {name for _, name in socket.if_nameindex() if name.startswith(("can-", "tincan"))}
+    return present | {f"can-{name}"[:15] for name in store.names()}
+
+
+def _addresses(certificate: Certificate) -> Iterable[str]:
+    return (str(certificate.address4.ip), str(certificate.address6.ip))
+
+
+def _member(certificate: Certificate, state: str, seen: int, news: PeerNews | None = None) -> MemberStatus:
+    return MemberStatus(
+        name=certificate.name,
+        uid=certificate.uid,
+        address=str(certificate.address4.ip),
+        address6=str(certificate.address6.ip),
+        state=state,
+        admin=certificate.admin,
+        path=news.path if news is not None and news.standing else None,
+        rtt=news.rtt if news is not None and news.standing else None,
+        reason=news.reason if news is not None and not news.standing else None,
+        seen=seen,
+    )
+
+
+def status_of(name: str) -> NetworkStatus:
+    """Return the status of a group that is not up, from the disk."""
+    state = store.load(name)
+    own, statement = state.certificate(), state.holds()
+    members = [
+        _member(c, "me" if uid == own.uid else "away", state.members[uid].seen)
+        for uid, c in sorted(state.certificates().items(), key=lambda item: item[1].address4.ip)
+    ]
+    return NetworkStatus(name, statement.mode, statement.subnet, False, state.admin, statement.epoch, tuple(members))
