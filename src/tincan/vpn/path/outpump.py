@@ -34,6 +34,9 @@ from tincan.vpn.path.words import (
     ToOut,
 )
 
+NO_RUNS = {errno.EIO, errno.EINVAL}
+"""What udp(7) says to UDP_SEGMENT where the interface has no checksum offload, and where the size is wrong for it."""
+
 TURN = 64
 """Packets read from the tap before anything else is looked at."""
 
@@ -45,6 +48,30 @@ class Way:
     socket: socket.socket | None
     remote: tuple[str, int]
     ipv6: bool
+    runs: bool = True
+    """Whether the kernel takes many datagrams in one call; it says when it does not."""
+
+    def transmit(self, send: Send) -> None:
+        """Send by the socket, which must be there; raises `OSError`."""
+        link, datagrams = self.socket, send.datagrams
+        if link is None:
+            return
+        if len(datagrams) > 1 and self.runs:
+            try:
+                link.sendmsg(datagrams, [(socket.IPPROTO_UDP, UDP_SEGMENT, SIZE.pack(send.size))], 0, self.remote)
+                return
+            except OSError as exc:
+                if exc.errno not in NO_RUNS:
+                    raise
+                self.runs = exc.errno != errno.EIO
+        if send.fragment:
+            may_fragment(link, self.ipv6, True)
+        try:
+            for datagram in datagrams:
+                link.sendto(datagram, self.remote)
+        finally:
+            if send.fragment:
+                may_fragment(link, self.ipv6, False)
 
 
 class OutPump:
@@ -124,26 +151,13 @@ class OutPump:
                 self._hub.tell_driver(Relay(send.link, send.datagrams))
                 continue
             try:
-                self._transmit(way.socket, way, send)
+                way.transmit(send)
             except OSError as exc:
                 self._deadline = 0.0
                 if exc.errno == errno.EMSGSIZE:
                     self.core.refused(send, now)
                 elif send.link in self.core.links:
                     self.core.links[send.link].unsent += len(send.datagrams)
-
-    def _transmit(self, link: socket.socket, way: Way, send: Send) -> None:
-        if len(send.datagrams) > 1:
-            ancillary = [(socket.IPPROTO_UDP, UDP_SEGMENT, SIZE.pack(send.size))]
-            link.sendmsg(send.datagrams, ancillary, 0, way.remote)
-        elif not send.fragment:
-            link.sendto(send.datagrams[0], way.remote)
-        else:
-            may_fragment(link, way.ipv6, True)
-            try:
-                link.sendto(send.datagrams[0], way.remote)
-            finally:
-                may_fragment(link, way.ipv6, False)
 
     # -- orders
 
