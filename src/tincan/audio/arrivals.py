@@ -3,7 +3,7 @@
 Every packet has a *transit*: its arrival, in samples of our clock, less its
 timestamp. Its value means nothing, as the two clocks began when they liked;
 its differences mean everything. The smallest transit of the last packets is
-the `base`: a packet that nothing held up. How much later than that 97 of 100
+the `base`: a packet that nothing held up. How much later than that 99 of 100
 packets come is the delay that the network asks for.
 
 The window is 250 packets, and never more than 10 s: so the base follows two
@@ -29,7 +29,7 @@ WINDOW: Final = 250
 MEMORY: Final = 10 * RATE
 """Samples of our clock after which a packet is forgotten."""
 
-PERCENTILE: Final = 0.97
+PERCENTILE: Final = 0.99
 
 MARGIN: Final = 8 * MS
 """On top of that: for the device, which does not ask as evenly as it should."""
