@@ -13,6 +13,7 @@ import socket
 import sys
 from ipaddress import ip_interface
 
+from tincan.errors import WorldError
 from tincan.vpn.path.driver import open_plane
 from tincan.vpn.path.plane import DataPlane, LinkKeys, Mode, PlaneSettings, UdpTransport
 
@@ -21,8 +22,11 @@ SECRETS = [bytes([n]) * 32 for n in (1, 2)]
 
 
 async def show(plane: DataPlane) -> None:
-    async for event in plane.events():
-        print(event, flush=True)
+    try:
+        async for event in plane.events():
+            print(event, flush=True)
+    except WorldError as exc:
+        print(exc, file=sys.stderr, flush=True)
 
 
 async def main() -> None:
@@ -42,7 +46,8 @@ async def main() -> None:
         print("ready", plane.tap, flush=True)
         shown = asyncio.create_task(show(plane))
         await asyncio.to_thread(sys.stdin.read)
-        print((await plane.statistics())[1], flush=True)
+        if not shown.done():
+            print((await plane.statistics())[1], flush=True)
         shown.cancel()
 
 

@@ -233,7 +233,7 @@ def children(parent: int) -> list[int]:
 def test_a_module_whose_pump_dies_says_so_and_ends(lab: Lab) -> None:
     linkd = Linkd(lab.host())
     pumps = children(linkd.process.pid)
-    assert len(pumps) == 2
+    assert pumps
     os.kill(pumps[0], signal.SIGKILL)
     assert linkd.process.wait(WITHIN) == 1
     assert "inside tin-can" not in linkd.process.stderr

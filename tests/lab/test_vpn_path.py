@@ -209,6 +209,16 @@ def test_frames_carry_neighbour_discovery_but_no_foreign_dhcp(lab: Lab) -> None:
     assert hearing.read_line(timeout=WITHIN) == "game"
 
 
+def test_an_interface_may_go_down_and_up_but_not_away(lab: Lab) -> None:
+    lan = lab.lan()
+    one, other = ends(lan.host("one"), lan.host("other"))
+    one.host.namespace.ip([f"link set {one.tap} down", f"link set {one.tap} up"])
+    datagrams(one, other, other.four, 100)
+    one.host.namespace.ip([f"link del {one.tap}"])
+    said = one.process.wait_line("was deleted", timeout=WITHIN, stream="stderr")
+    assert one.tap in said
+
+
 def test_the_tap_is_set_up_and_changed_and_gone(lab: Lab) -> None:
     host = lab.isolated("one")
 

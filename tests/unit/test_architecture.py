@@ -176,6 +176,7 @@ PURE = [
     "vpn.module.states",
     "vpn.path.coalesce",
     "vpn.path.control",
+    "vpn.path.departures",
     "vpn.path.filters",
     "vpn.path.headers",
     "vpn.path.incoming",

@@ -246,19 +246,20 @@ class Coalescer:
         said = int.from_bytes(packet[layout.transport + 4 : layout.transport + 6], "big")
         return layout.transport + 8 if said == room else 0
 
-    def alone(self, packet: bytes, partial: bool) -> bool:
-        """Take an IP packet that is nothing to be put together, as answers are; False if it is none of those.
+    def alone(self, packet: bytes, start: int, partial: bool) -> bool:
+        """Take a packet that is nothing to be put together, as answers are; False if it is none of those.
 
         A TCP segment without payload whose checksum is partial, or ICMP. ``packet`` has a name as a flow
-        (`tincan.vpn.path.headers.flow`).
+        (`tincan.vpn.path.headers.flow`); its IP header is at `start`.
         """
-        four = packet[0] == 0x45
-        protocol, size = (packet[9], packet[2:4]) if four else (packet[6], packet[4:6])
-        if size != (len(packet) - (0 if four else 40)).to_bytes(2, "big"):
+        four = packet[start] == 0x45
+        at = start + (2 if four else 4)
+        if packet[at : at + 2] != (len(packet) - start - (0 if four else 40)).to_bytes(2, "big"):
             return False
+        protocol = packet[start + (9 if four else 6)]
         header = NOTHING
         if protocol == TCP:
-            transport = 20 if four else 40
+            transport = start + (20 if four else 40)
             if (
                 not partial
                 or len(packet) < transport + 20

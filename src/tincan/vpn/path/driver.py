@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import enum
-import os
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
 from ipaddress import ip_address
-from typing import Protocol
 
 import msgspec
 
@@ -38,8 +34,10 @@ from tincan.vpn.path.plane import (
     UdpTransport,
     Unroutable,
 )
+from tincan.vpn.path.processes import MESSAGE, Pump, PumpProcess, TapLike, send, start
 from tincan.vpn.path.routes import prefix
 from tincan.vpn.path.words import (
+    TAP_GONE,
     AddLink,
     Ask,
     Configure,
@@ -61,61 +59,9 @@ from tincan.vpn.path.words import (
 )
 
 EVENTS = 1024
-MESSAGE = 1 << 18
-END_TIMEOUT = 5.0
+DIED = "A pump of the virtual network has died."
 ANSWER_TIMEOUT = 20.0
 """Seconds; a pump answers in one turn of its loop, but has to start first."""
-
-
-class TapLike(Protocol):
-    """What a plane needs of a tap; `tincan.vpn.path.tap.Tap`, or one in memory."""
-
-    name: str
-    fd: int
-    datagram_runs: bool
-
-    def configure(self, mtu: int, addresses: tuple[Interface, ...], segments: int) -> None:
-        """Set the interface up."""
-
-    def close(self) -> None:
-        """Let go of it."""
-
-
-class MemoryTap:
-    """A tap without an interface: what is written to `other`, with vnet headers, is what the kernel would give."""
-
-    def __init__(self, name: str = "memory0") -> None:
-        ours, self.other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        for end in (ours, self.other):
-            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
-            end.setblocking(False)
-        self.name, self.fd, self.datagram_runs = name, ours.detach(), True
-
-    def configure(self, mtu: int, addresses: tuple[Interface, ...], segments: int) -> None:
-        """There is nothing to set."""
-
-    def close(self) -> None:
-        """Close our end."""
-        os.close(self.fd)
-
-
-class Pump(enum.Enum):
-    """What a pump does."""
-
-    IN = "in"
-    OUT = "out"
-    BOTH = "both"
-
-
-@dataclass
-class PumpProcess:
-    """One pump, as its driver sees it."""
-
-    which: Pump
-    process: asyncio.subprocess.Process
-    control: socket.socket
-    asked: int = 0
-    answers: dict[int, asyncio.Future[Done]] = field(default_factory=dict)
 
 
 @contextlib.asynccontextmanager
@@ -132,7 +78,7 @@ async def open_plane(settings: PlaneSettings, tap: TapLike | None = None, pumps:
         here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ends = ((Pump.BOTH, here),) if pumps == 1 else ((Pump.IN, here), (Pump.OUT, there))
         with here, there:
-            started = [await _start(stack, which, tap, end, settings.mode) for which, end in ends]
+            started = [await start(stack, which, tap, end, settings.mode) for which, end in ends]
         plane = PumpedPlane(settings, tap, started)
         stack.push_async_callback(plane.close)
         await plane.begin()
@@ -165,47 +111,9 @@ def _largest(settings: PlaneSettings) -> int:
 
 def _segments(settings: PlaneSettings) -> int:
     """Say how many segments a large packet may have, so that all of it goes out by one sendmsg."""
-    from tincan.vpn.path.outgoing import MOST_BYTES, MOST_SEGMENTS
+    from tincan.vpn.path.departures import MOST_BYTES, MOST_SEGMENTS
 
     return min(MOST_SEGMENTS, MOST_BYTES // (_largest(settings) + OVERHEAD))
-
-
-async def _start(
-    stack: contextlib.AsyncExitStack, which: Pump, tap: TapLike, partner: socket.socket, mode: Mode
-) -> PumpProcess:
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with theirs, contextlib.ExitStack() as unfinished:
-        unfinished.callback(ours.close)
-        for end in (ours, theirs):
-            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * MESSAGE)
-        fds = (theirs.fileno(), partner.fileno(), tap.fd)
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-P",
-            "-m",
-            "tincan.vpn.path.pump",
-            which.value,
-            *map(str, fds),
-            mode.value,
-            str(int(tap.datagram_runs)),
-            stdin=asyncio.subprocess.DEVNULL,
-            pass_fds=fds,
-        )
-        stack.push_async_callback(_end, process)
-        stack.push(unfinished.pop_all())  # the socket is closed first, which ends the process
-    ours.setblocking(False)
-    return PumpProcess(which, process, ours)
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    """Wait for a pump, which ends when its socket is closed."""
-    try:
-        async with asyncio.timeout(END_TIMEOUT):
-            await process.wait()
-    except TimeoutError:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
 
 
 class PumpedPlane:
@@ -372,13 +280,13 @@ class PumpedPlane:
             pump.answers[number] = answer
             try:
                 async with asyncio.timeout(ANSWER_TIMEOUT):
-                    await _send(pump.control, pack(Ask(number, order)), fds or [])
+                    await send(pump.control, pack(Ask(number, order)), fds or [])
                     return await answer
             except TimeoutError:
                 self._fail("A pump of the virtual network does not answer.")
                 raise self._failed() from None
             except OSError:
-                self._fail("A pump of the virtual network has died.")
+                self._fail(DIED)
                 raise self._failed() from None
             finally:
                 pump.answers.pop(number, None)
@@ -403,8 +311,8 @@ class PumpedPlane:
 
     async def _watch(self, pump: PumpProcess) -> None:
         """Notice that a pump dies."""
-        await pump.process.wait()
-        self._fail("A pump of the virtual network has died.")
+        code = await pump.process.wait()
+        self._fail(f"The interface {self.tap} was deleted." if code == TAP_GONE else DIED)
 
     def _readable(self, pump: PumpProcess) -> None:
         try:
@@ -442,16 +350,3 @@ def _event(word: Heard | Found | Wanted | Spent) -> PlaneEvent:
             mac = len(word.destination) == 6
             named = word.destination.hex(":") if mac else str(ip_address(word.destination))
             return Unroutable(word.packet, named)
-
-
-async def _send(control: socket.socket, message: bytes, fds: list[int]) -> None:
-    """Send a message, waiting while the pump is behind."""
-    while True:
-        try:
-            if fds:
-                socket.send_fds(control, [message], fds)
-            else:
-                control.send(message)
-            return
-        except BlockingIOError:
-            await asyncio.sleep(0.01)

@@ -71,7 +71,7 @@ class Hub:
         self._handlers: dict[int, Callable[[], None]] = {}
         self._orders = msgspec.msgpack.Decoder(ToPump)
         self._words = msgspec.msgpack.Decoder(ToIn | ToOut)
-        self._over = False
+        self._over, self._code = False, 0
         self.watch(control, self._ordered)
         if partner is not None:
             self.watch(partner, self._told)
@@ -90,8 +90,12 @@ class Hub:
         if self._handlers.pop(fd, None) is not None:
             self._poll.unregister(fd)
 
-    def run(self) -> None:
-        """Go on until the driver is gone."""
+    def end(self, code: int) -> None:
+        """Go on no longer; the code is for the driver."""
+        self._over, self._code = True, code
+
+    def run(self) -> int:
+        """Go on until the driver is gone; gives the pump's exit code."""
         handlers, clock, turns = self._handlers, time.monotonic, [half.turn for half in self._halves]
         deadline = 0.0
         while not self._over:
@@ -102,6 +106,7 @@ class Hub:
                     handler()
             now = clock()
             deadline = min([turn(now) for turn in turns])
+        return self._code
 
     def tell_driver(self, word: ToDriver) -> None:
         """Tell the driver; what it does not take is lost, but for the answers to its orders."""

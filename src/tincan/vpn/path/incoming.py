@@ -178,7 +178,7 @@ class Incoming:
         elif self._translate is None:
             name = flow(packet, 0)
             known = name in link.known
-            if known and self._coalescer.alone(packet, partial):
+            if known and self._coalescer.alone(packet, 0, partial):
                 return
             layout = parse(packet)
             verdict = Verdict.PASSED if known and layout else self._filter.packet(link.number, packet, layout)
@@ -197,6 +197,8 @@ class Incoming:
             link.filtered += 1
         else:
             if layout is not None and layout.protocol == TCP:
+                if like is None and layout.plain and self._coalescer.alone(packet, layout.start, partial):
+                    return
                 packet = clamp_mss(packet, layout, link.limit, partial)
             self._coalescer.add(packet, layout, partial, like)
 

@@ -1,12 +1,14 @@
-"""A data plane that carries nothing: for tests of what drives one.
+"""For tests: a data plane that carries nothing, and a tap without an interface.
 
-It remembers what it was told, in public attributes, and says what a test
+The plane is for tests of what drives one. It remembers what it was told, in public attributes, and says what a test
 makes happen.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from types import TracebackType
@@ -24,6 +26,24 @@ from tincan.vpn.path.plane import (
 )
 
 EVENTS = 1024
+
+
+class MemoryTap:
+    """A tap without an interface: what is written to `other`, with vnet headers, is what the kernel would give."""
+
+    def __init__(self, name: str = "memory0") -> None:
+        ours, self.other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        for end in (ours, self.other):
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+            end.setblocking(False)
+        self.name, self.fd, self.datagram_runs = name, ours.detach(), True
+
+    def configure(self, mtu: int, addresses: tuple[Interface, ...], segments: int) -> None:
+        """There is nothing to set."""
+
+    def close(self) -> None:
+        """Close our end."""
+        os.close(self.fd)
 
 
 class MemoryPlane:

@@ -51,7 +51,8 @@ class PathMtu:
         self.state = State.SEARCHING
         self.deadline = now
         self._round = 0
-        self._active = False
+        self.active = False
+        """To be set when data is sent: then the size in use is confirmed every now and then."""
         self._base_answered = self._limit_answered = False
         self._missed = 0
         self._raise_at = 0.0
@@ -65,10 +66,6 @@ class PathMtu:
         """Begin again: the path is another one."""
         self.__init__(largest or self.largest, now)  # type: ignore[misc]
 
-    def used(self) -> None:
-        """Take note that data was sent."""
-        self._active = True
-
     def probes(self, now: float) -> list[int]:
         """Say which sizes to probe now."""
         if now < self.deadline:
@@ -76,7 +73,7 @@ class PathMtu:
         if self.state is State.FOUND:
             if now >= self._raise_at and self.limit < self.largest:
                 self.state, self._round = State.SEARCHING, 0
-            elif self._active:
+            elif self.active:
                 self.state = State.CONFIRMING
                 self._missed = 0
                 self._base_answered = self._limit_answered = False
@@ -98,7 +95,7 @@ class PathMtu:
 
     def _confirm(self, now: float) -> list[int]:
         if self._limit_answered:
-            self.state, self._active = State.FOUND, False
+            self.state, self.active = State.FOUND, False
             self.deadline = now + CONFIRM
             return []
         if self._base_answered:
@@ -132,6 +129,6 @@ class PathMtu:
         return True
 
     def _found(self, now: float) -> None:
-        self.state, self._active = State.FOUND, False
+        self.state, self.active = State.FOUND, False
         self._raise_at = now + RAISE
         self.deadline = now + CONFIRM

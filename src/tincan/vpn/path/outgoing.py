@@ -12,12 +12,11 @@ sendmsg with UDP_SEGMENT can take.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from collections.abc import Iterable
 
 from tincan.vpn.path import control, wire
 from tincan.vpn.path.coalesce import Write
+from tincan.vpn.path.departures import Departures, OutLink, Send
 from tincan.vpn.path.filters import Filter
 from tincan.vpn.path.headers import (
     CHECKSUM_AT,
@@ -42,55 +41,14 @@ from tincan.vpn.path.switch import FLOOD_BURST, FLOOD_RATE, Bucket, Lesson, MacT
 from tincan.vpn.path.toobig import clamp_mss, fragmented, icmp_too_big
 from tincan.vpn.path.vnet import LENGTH, NEEDS_CHECKSUM, NOTHING, Vnet, unpack
 from tincan.vpn.path.waiting import Waiting
-from tincan.vpn.path.wire import KeysSpent, Sealer
+from tincan.vpn.path.wire import Sealer
 from tincan.vpn.path.words import Found, Local, Spent, Wanted
 
 _CHECKSUM_FIELD = struct.Struct("=HH")
 """In the vnet header: where the checksum starts, and where it goes."""
 
-MOST_SEGMENTS = 64
-"""In one sendmsg: UDP_MAX_SEGMENTS of kernels before 6.9."""
-MOST_BYTES = 65507
-"""In one sendmsg, over IPv4."""
 ALWAYS = 1280
 """IPv6 packets of this size pass everywhere (RFC 8200, section 5), on a path that takes less in fragments."""
-ANSWER_RATE, ANSWER_BURST = 50.0, 50.0
-"""Probes answered, per second and at once."""
-
-
-class Send(NamedTuple):
-    """Datagrams for one call: all of `size` bytes, the last one may be shorter."""
-
-    link: int
-    datagrams: list[bytes]
-    size: int
-    fragment: bool = False
-    """IP may cut it on the way."""
-    probe: int = 0
-    """The size that is tried by it, if it is a probe."""
-
-
-@dataclass
-class OutLink:
-    """What the out pump knows of a link."""
-
-    number: int
-    sealer: Sealer
-    path: PathMtu
-    heard: int | None = None
-    """The newest epoch the peer was heard in."""
-    spent: bool = False
-    packets: int = 0
-    octets: int = 0
-    too_big: int = 0
-    unsent: int = 0
-    waiting: list[bytes] = field(default_factory=list)
-    """Datagrams for the next `Send`."""
-    size: int = 0
-    total: int = 0
-    answers: Bucket = field(default_factory=lambda: Bucket(ANSWER_RATE, ANSWER_BURST))
-
-
 OutEvent = Wanted | Found | Spent | Local
 
 
@@ -111,7 +69,7 @@ class Outgoing:
         self._early: dict[int, int] = {}
         """The epoch of links that the in pump knows already, and has heard on."""
         self._floods = Bucket(FLOOD_RATE, FLOOD_BURST)
-        self._sends: list[Send] = []
+        self._departures = Departures()
 
     # -- orders
 
@@ -210,14 +168,14 @@ class Outgoing:
         """Send a packet by a link; ``start`` is where its IP header begins, negative if it has none."""
         limit = link.path.limit
         if start >= 0 and len(buffer) <= limit + LENGTH and (kind := _goes_as_it_is(buffer, start + LENGTH)):
-            self._seal(link, kind, (buffer[LENGTH:],), now)
+            self._departures.one(link, kind, buffer[LENGTH:], now)
             return
         vnet = unpack(buffer)
         kind = wire.WHOLE
         if vnet.gso:
             segments = split(buffer[LENGTH:], start, vnet, limit) if start >= 0 else None
             if segments:
-                self._seal_run(link, segments, now)
+                self._departures.run(link, segments, now)
             elif start >= 0:
                 self._refuse(link, bytes(buffer[LENGTH:]), start, NOTHING, now)
             return
@@ -231,9 +189,9 @@ class Outgoing:
         if layout is not None and layout.protocol == TCP:
             packet = clamp_mss(packet, layout, limit, kind == wire.PARTIAL)
         if len(packet) <= limit:
-            self._seal(link, kind, (packet,), now)
+            self._departures.some(link, kind, (packet,), now)
         elif link.path.searching or len(packet) - max(start, 0) <= ALWAYS:
-            self._seal(link, kind, (packet,), now, fragment=True)
+            self._departures.some(link, kind, (packet,), now, fragment=True)
         else:
             self._refuse(link, packet, start, vnet.pack() if kind == wire.PARTIAL else NOTHING, now)
 
@@ -248,74 +206,23 @@ class Outgoing:
             packet = completed(packet, vnet.checksum_start, vnet.checksum_start + vnet.checksum_offset)
         limit = link.path.limit
         if (fragments := fragmented(packet, layout, limit)) is not None:
-            self._seal(link, wire.WHOLE, fragments, now)
+            self._departures.some(link, wire.WHOLE, fragments, now)
         elif (
             message := icmp_too_big(packet, layout, max(limit - start, 576 if layout.version == 4 else ALWAYS))
         ) is not None:
             self.writes.append((NOTHING, message))
 
-    # -- to the links
-
-    def _seal(self, link: OutLink, kind: int, packets: Sequence[Buffer], now: float, fragment: bool = False) -> None:
-        if not self._ready(link, len(packets), now):
-            return
-        link.packets += len(packets)
-        link.octets += sum(map(len, packets))
-        link.path.used()
-        sealed = link.sealer.seal(kind, packets)
-        if fragment:
-            self._sends.append(Send(link.number, sealed, len(sealed[0]), True))
-            return
-        for datagram in sealed:
-            size = len(datagram)
-            waiting = link.waiting
-            if waiting and (size > link.size or len(waiting) >= MOST_SEGMENTS or link.total + size > MOST_BYTES):
-                self._close(link)
-                waiting = link.waiting
-            if not waiting:
-                link.size, link.total = size, 0
-            waiting.append(datagram)
-            link.total += size
-            if size < link.size:
-                self._close(link)
-
-    def _seal_run(self, link: OutLink, segments: list[bytes], now: float) -> None:
-        """Seal what `split` gave: many of one size."""
-        if not self._ready(link, len(segments), now):
-            return
-        link.packets += len(segments)
-        size = len(segments[0])
-        link.octets += size * (len(segments) - 1) + len(segments[-1])
-        link.path.used()
-        if link.waiting:
-            self._close(link)
-        sealed = link.sealer.seal(wire.PARTIAL, segments)
-        most = min(MOST_SEGMENTS, MOST_BYTES // len(sealed[0]))
-        for at in range(0, len(sealed), most):
-            self._sends.append(Send(link.number, sealed[at : at + most], len(sealed[0])))
-
-    def _ready(self, link: OutLink, count: int, now: float) -> bool:
-        try:
-            link.sealer.prepare(count, now, link.heard)
-        except KeysSpent:
-            self.exhausted(link.number)
-        return not link.spent
-
-    def _close(self, link: OutLink) -> None:
-        self._sends.append(Send(link.number, link.waiting, link.size))
-        link.waiting = []
-
     @property
     def full(self) -> bool:
         """Whether there is a `Send` that will not grow."""
-        return bool(self._sends)
+        return self._departures.full
 
     def sends(self, last: bool = True) -> list[Send]:
         """Give what there is to send: all of it, or (not `last`) only what will not grow."""
-        for link in self.links.values() if last else ():
-            if link.waiting:
-                self._close(link)
-        sends, self._sends = self._sends, []
+        sends = self._departures.sends(last)
+        if self._departures.spent:
+            self.events += [Spent(number) for number in self._departures.spent]
+            self._departures.spent.clear()
         return sends
 
     # -- between the two planes
@@ -330,13 +237,13 @@ class Outgoing:
             if first:
                 self._release(now)
             if epoch > link.sealer.epoch:
-                self._tell(link, control.nothing(), now)
+                self._departures.word(link, control.nothing(), now)
 
     def probed(self, number: int, size: int, now: float) -> None:
         """Answer the peer's probe."""
         link = self.links.get(number)
         if link is not None and link.answers.take(now):
-            self._tell(link, control.answer(size), now)
+            self._departures.word(link, control.answer(size), now)
 
     def answered(self, number: int, size: int, now: float) -> None:
         """Take the peer's answer to a probe of ours."""
@@ -351,10 +258,8 @@ class Outgoing:
 
     def exhausted(self, number: int) -> None:
         """Send no more on a link whose keys were attacked too often."""
-        link = self.links.get(number)
-        if link is not None and not link.spent:
-            link.spent = True
-            self.events.append(Spent(number))
+        if number in self.links:
+            self._departures.exhaust(self.links[number])
 
     def refused(self, send: Send, now: float) -> None:
         """Take note that our own system finds a `Send` too large for its interface."""
@@ -363,11 +268,6 @@ class Outgoing:
             link.unsent += len(send.datagrams)
             if link.path.refused(send.size - wire.SHORTEST, now):
                 self._found(link)
-
-    def _tell(self, link: OutLink, body: bytes, now: float, probe: int = 0) -> None:
-        if self._ready(link, 1, now):
-            sealed = link.sealer.seal(wire.CONTROL, (body,))
-            self._sends.append(Send(link.number, sealed, len(sealed[0]), probe=probe))
 
     def _found(self, link: OutLink) -> None:
         self.events.append(Found(link.number, link.path.limit))
@@ -382,7 +282,7 @@ class Outgoing:
             if now >= link.path.deadline:
                 before = link.path.limit
                 for size in link.path.probes(now):
-                    self._tell(link, control.probe(size), now, size)
+                    self._departures.word(link, control.probe(size), now, size)
                 if link.path.limit != before:
                     self._found(link)
 

@@ -8,10 +8,12 @@ import socket
 import time
 from dataclasses import dataclass
 
+from tincan.vpn.path.departures import Send
 from tincan.vpn.path.hub import LARGEST, SIZE, SOON, UDP_SEGMENT, Figures, Hub, may_fragment, opened
-from tincan.vpn.path.outgoing import Outgoing, Send
+from tincan.vpn.path.outgoing import Outgoing
 from tincan.vpn.path.plane import Cipher, Mode
 from tincan.vpn.path.words import (
+    TAP_GONE,
     AddLink,
     Answered,
     Configure,
@@ -77,9 +79,9 @@ class OutPump:
                 many = count > 1
                 break
             except OSError as exc:
-                if exc.errno != errno.EBADFD:  # the interface is down
-                    raise
-                break
+                if exc.errno == errno.EBADFD:
+                    self._hub.end(TAP_GONE)
+                break  # the interface is down, which may change
             core.take(view[:size], now)
             if core.full:
                 self._send(now)

@@ -18,10 +18,16 @@ PRIORITY = -10
 """Packets wait for the pumps, so pumps do not wait."""
 
 
-def main(arguments: Sequence[str]) -> None:
+def _failed(kind: type[BaseException], value: BaseException, trace: object) -> None:
+    """Say why a pump ends, which is a defect, in a line."""
+    sys.stderr.write(f"A pump of the virtual network failed: {kind.__name__}: {value}\n")
+
+
+def main(arguments: Sequence[str]) -> int:
     """Run until the driver goes away."""
     which, mode, runs = arguments[0], Mode(arguments[4]), arguments[5] == "1"
     control, partner, tap = map(int, arguments[1:4])
+    sys.excepthook = _failed
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the driver, which ends us
     with contextlib.suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, 0, PRIORITY)
@@ -33,8 +39,8 @@ def main(arguments: Sequence[str]) -> None:
     gc.collect()
     gc.freeze()
     gc.disable()
-    hub.run()
+    return hub.run()
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(main(sys.argv[1:]))

@@ -138,6 +138,13 @@ class Sealer:
         self._first = self._counter
         self._since = now
 
+    def seal_one(self, kind: int, packet: Buffer) -> bytes:
+        """Seal a packet; `prepare` was called for it."""
+        counter, key = self._counter, self._key
+        self._counter = counter + 1
+        header = HEADER.pack(kind, self.epoch & 0xFF, counter)
+        return header + key.aead.encrypt((key.iv ^ counter).to_bytes(12, "big"), packet, header)
+
     def seal(self, kind: int, packets: Iterable[Buffer]) -> list[bytes]:
         """Seal packets, each into a datagram of its own. `prepare` was called for them."""
         first, epoch = self._counter, self.epoch & 0xFF

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import msgspec
 
+TAP_GONE = 9
+"""Exit code of a pump whose interface was deleted by somebody."""
+
 
 class Word(msgspec.Struct, frozen=True, tag=True, array_like=True):
     """One message."""

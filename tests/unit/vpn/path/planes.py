@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from ipaddress import ip_interface
 
+from tincan.vpn.path.departures import Send
 from tincan.vpn.path.incoming import Incoming
-from tincan.vpn.path.outgoing import Outgoing, Send
+from tincan.vpn.path.outgoing import Outgoing
 from tincan.vpn.path.plane import Cipher
 from tincan.vpn.path.routes import prefix
 from tincan.vpn.path.vnet import LENGTH

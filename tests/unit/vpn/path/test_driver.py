@@ -15,7 +15,8 @@ import pytest
 
 from tincan.errors import WorldError
 from tincan.tasks import settle
-from tincan.vpn.path.driver import MemoryTap, open_plane
+from tincan.vpn.path.driver import open_plane
+from tincan.vpn.path.memory import MemoryTap
 from tincan.vpn.path.plane import (
     DataPlane,
     LinkHeard,
@@ -224,7 +225,8 @@ async def test_pumps_end_with_their_driver() -> None:
     """Even if it is killed: their sockets close."""
     code = (
         "import asyncio\n"
-        "from tincan.vpn.path.driver import MemoryTap, open_plane\n"
+        "from tincan.vpn.path.driver import open_plane\n"
+        "from tincan.vpn.path.memory import MemoryTap\n"
         "from tincan.vpn.path.plane import PlaneSettings\n"
         "async def main():\n"
         "    async with open_plane(PlaneSettings(), MemoryTap(), 2) as plane:\n"

@@ -31,7 +31,7 @@ class Path:
         while self.mtu.deadline <= until:
             self.now = max(self.now, self.mtu.deadline)
             if used:
-                self.mtu.used()
+                self.mtu.active = True
             probes = self.mtu.probes(self.now)
             self.sent += probes
             for size in probes:
