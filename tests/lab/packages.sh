@@ -25,7 +25,6 @@ need pactl pulseaudio-utils
 need espeak-ng espeak-ng
 need iperf3 iperf3
 need dnsmasq dnsmasq-base
-need ping iputils-ping
 while [ $# -gt 1 ]; do
     need "$1" "$2"
     shift 2

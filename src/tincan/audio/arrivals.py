@@ -3,7 +3,7 @@
 Every packet has a *transit*: its arrival, in samples of our clock, less its
 timestamp. Its value means nothing, as the two clocks began when they liked;
 its differences mean everything. The smallest transit of the last packets is
-the `base`: a packet that nothing held up. How much later than that 97 of 100
+the `base`: a packet that nothing held up. How much later than that 99 of 100
 packets come is the delay that the network asks for.
 
 The window is 250 packets, and never more than 10 s: so the base follows two
@@ -29,7 +29,7 @@ WINDOW: Final = 250
 MEMORY: Final = 10 * RATE
 """Samples of our clock after which a packet is forgotten."""
 
-PERCENTILE: Final = 0.97
+PERCENTILE: Final = 0.99
 
 MARGIN: Final = 8 * MS
 """On top of that: for the device, which does not ask as evenly as it should."""
@@ -39,6 +39,12 @@ LOSSY_TARGET: Final = 40 * MS
 
 LOSSY_ABOVE: Final = 0.01
 LOSSY_BELOW: Final = 0.005
+
+VERY_LOSSY_TARGET: Final = 60 * MS
+"""The same where so much is lost that the next packet often is as well: the one after it must be there in time."""
+
+VERY_LOSSY_ABOVE: Final = 0.08
+VERY_LOSSY_BELOW: Final = 0.05
 
 LONGEST_DELAY: Final = 500 * MS
 """What is later than this is not waited for."""
@@ -99,7 +105,7 @@ class Arrivals:
         self._came: deque[bool] = deque()
         self._lost = 0
         self._last: float | None = None
-        self._lossy = False
+        self._lossy = self._very_lossy = False
 
     @property
     def loss(self) -> float:
@@ -185,7 +191,10 @@ class Arrivals:
         self.base = self._sorted[0]
         spread = self._sorted[int(PERCENTILE * (len(self._sorted) - 1) + 0.999)] - self.base
         self._lossy = self.loss > (LOSSY_BELOW if self._lossy else LOSSY_ABOVE)
+        self._very_lossy = self.loss > (VERY_LOSSY_BELOW if self._very_lossy else VERY_LOSSY_ABOVE)
         least = LOSSY_TARGET if self._lossy or self._packets < _LEARNING else 0
+        if self._very_lossy and self._packets >= WINDOW:
+            least = VERY_LOSSY_TARGET
         self.target = min(LONGEST_DELAY, max(least, spread + MARGIN))
 
     def _expire(self, clock: float) -> None:

@@ -25,6 +25,8 @@ HIGHEST_TWICE: Final = 32_000
 _STEP: Final = 4_000
 _COPY_ABOVE: Final = 0.01
 _COPY_BELOW: Final = 0.004
+_TWO_COPIES_ABOVE: Final = 0.08
+_TWO_COPIES_BELOW: Final = 0.05
 _COPY_PATIENCE: Final = 15.0
 """Seconds with little loss after which the copies stop: losses come in groups."""
 _DOWN_ABOVE: Final = 0.04
@@ -42,8 +44,8 @@ class Rate:
     bitrate: int
     """Bits a second of the encoder."""
 
-    redundant: bool
-    """Whether each packet carries the frame before it once more (RFC 2198)."""
+    redundant: int
+    """How many of the frames before it each packet carries once more (RFC 2198): 0, 1, or with much loss 2."""
 
     expected_loss: int
     """Per cent that the encoder is told to expect; above 0 it adds in-band FEC when there are no copies."""
@@ -55,9 +57,9 @@ class RateController:
     def __init__(self, now: float, *, copies: bool = True) -> None:
         self._copies = copies
         self._bitrate = HIGHEST
-        self._redundant = False
+        self._redundant = 0
         self._loss = 0.0
-        self._lossy_at = now
+        self._lossy_at = self._very_lossy_at = now
         self._stepped_at = now
 
     @property
@@ -77,13 +79,19 @@ class RateController:
     def _choose_redundancy(self, now: float) -> None:
         if self._loss >= _COPY_BELOW:
             self._lossy_at = now
+        if self._loss >= _TWO_COPIES_BELOW:
+            self._very_lossy_at = now
+        if self._loss > _TWO_COPIES_ABOVE and self._copies:
+            self._redundant = 2
+        elif self._redundant == 2 and now - self._very_lossy_at >= _COPY_PATIENCE:
+            self._redundant = 1
         if self._loss > _COPY_ABOVE and self._copies:
-            self._redundant = True
+            self._redundant = max(1, self._redundant)
         elif now - self._lossy_at >= _COPY_PATIENCE:
-            self._redundant = False
+            self._redundant = 0
 
     def _choose_bitrate(self, loss: float, now: float) -> None:
-        ceiling = HIGHEST_TWICE if self._redundant else HIGHEST
+        ceiling = (HIGHEST, HIGHEST_TWICE, LOWEST)[self._redundant]
         if loss > _DOWN_ABOVE:
             # Half of the loss: a path that loses by chance is not helped by silence, a full one is.
             self._bitrate = int(self._bitrate * (1 - loss / 2))

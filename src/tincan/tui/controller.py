@@ -266,7 +266,9 @@ class Controller:
 
     def push(self, pressed: bool) -> None:
         """Open the microphone while the key is held."""
+        self.talk.pressed = pressed
         self._with_calls(lambda calls: calls.switch(Switch.PRESSED, pressed))
+        self._changed()
 
     def _with_calls(self, wish: Callable[[Calls], None]) -> None:
         calls = self._conversation.calls if self._conversation is not None else None

@@ -141,6 +141,9 @@ class Talk:
     calling: bool = False
     """We call, and the peer has not answered."""
 
+    pressed: bool = False
+    """The key of push to talk is held."""
+
     call: CallStatus | None = None
     """How the call goes; None while there is none."""
 

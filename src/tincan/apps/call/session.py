@@ -69,7 +69,7 @@ class OpusEncoder:
         expected = rate.expected_loss / 100
         self._opus.settings = opus.Settings(
             rate.bitrate,
-            not rate.redundant,
+            rate.redundant == 0,
             0.0 if rate.redundant else expected,
             dtx=True,
             complexity=COMPLEXITY,
@@ -170,7 +170,7 @@ class CallSession:
             delay_ms=quality.playout.current_ms if heard else None,
             mouth_to_ear_ms=mouth_to_ear_ms(quality, link.rtt, DEVICES_MS, there),
             bitrate=quality.rate.bitrate,
-            redundant=quality.rate.redundant,
+            redundant=quality.rate.redundant > 0,
         )
 
     async def run(self) -> None:

@@ -43,6 +43,9 @@ MAX_WAITING: Final = 256
 REPORT_EVERY: Final = 0.5
 """Seconds between two reports."""
 
+MOST_COPIES: Final = 2
+"""Frames that a packet may carry once more."""
+
 COUNTED: Final = 40
 """Packets that the peer must have missed or got before its reports say how many get lost."""
 
@@ -108,7 +111,8 @@ class Voice:
         self._frame: Pcm = array("h")
         self._sequence = rng.getrandbits(16)
         self._timestamp = rng.getrandbits(32)
-        self._previous: tuple[int, bytes] | None = None
+        self._previous: deque[tuple[int, bytes]] = deque(maxlen=MOST_COPIES)
+        """The frames just before, without a pause: when, and what."""
         self._was_open = True
         self._packets = self._octets = 0
         # In
@@ -204,16 +208,20 @@ class Voice:
             self._send(payload)
 
     def _send(self, payload: bytes) -> None:
+        if self._previous and (self._timestamp - self._previous[-1][0]) & _WRAP != FRAME:
+            self._previous.clear()
         kind, body = OPUS, payload
-        follows = self._previous is not None and (self._timestamp - self._previous[0]) & _WRAP == FRAME
-        if self._rate.rate.redundant and follows and self._previous is not None:
-            older = self._previous[1]
-            if len(older) <= red.MAX_LENGTH:
-                kind, body = RED, red.pack([red.Block(OPUS, FRAME, older), red.Block(OPUS, 0, payload)])
+        count = min(self._rate.rate.redundant, len(self._previous))
+        if count:
+            older = [red.Block(OPUS, (self._timestamp - at) & _WRAP, said) for at, said in self._previous]
+            kind, body = RED, red.pack([*older[-count:], red.Block(OPUS, 0, payload)])
         self._sequence = (self._sequence + 1) & 0xFFFF
-        packet = rtp.Packet(kind, self._sequence, self._timestamp, self._talk.ours, body, marker=not follows)
+        packet = rtp.Packet(kind, self._sequence, self._timestamp, self._talk.ours, body, marker=not self._previous)
         self._outgoing.append(rtp.pack(packet))
-        self._previous = self._timestamp, payload
+        if len(payload) <= red.MAX_LENGTH:
+            self._previous.append((self._timestamp, payload))
+        else:
+            self._previous.clear()
         self._packets += 1
         self._octets += len(body)
 

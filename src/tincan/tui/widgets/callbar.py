@@ -41,11 +41,10 @@ class CallBar(Vertical):
         if status is None:
             self._put(time="calling ..." if talk.calling else "")
             return
-        self.set_class(status.muted or not status.speaking, "-closed")
         self._put(
             time=duration(status.seconds),
             own=f"you {meter(status.level)}",
-            own_state=_own_state(status),
+            own_state=_own_state(talk, status),
             peer=f"{_short(talk.peer or 'peer')} {meter(status.peer_level)}",
             peer_state="muted" if status.peer_muted else "",
             devices=devices(status),
@@ -63,9 +62,9 @@ def meter(level: float) -> str:
     return _FULL * filled + _EMPTY * (CELLS - filled)
 
 
-def _own_state(status: CallStatus) -> str:
+def _own_state(talk: Talk, status: CallStatus) -> str:
     if status.push_to_talk:
-        return "talking" if status.speaking else "hold F3"
+        return "talking" if talk.pressed else "hold F3"
     return "muted" if status.muted else ""
 
 

@@ -188,7 +188,9 @@ class GroupNetwork:
                             await self._links.leave()
                     for task in tasks:
                         task.cancel()
-                    await self._places.line.close()
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(2):
+                            await self._places.line.close()
                     self._save()
 
     async def _set_up(self) -> str:

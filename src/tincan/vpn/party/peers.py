@@ -40,6 +40,9 @@ from tincan.vpn.party.states import (
 FIRST_HELLOS: Final = (0.0, 2.0, 6.0)
 """Seconds after the start when hello is said to all with a wish for answers: the first may be lost."""
 
+FEW: Final = 16
+"""In a group that is not larger, answers are asked for more than once: each asking makes one letter of everybody."""
+
 FIRST_RESEND: Final = 1.0
 LAST_RESEND: Final = 8.0
 CALL_AFTER: Final = 3.0
@@ -487,7 +490,8 @@ class Peers:
         if due:
             self._hellos = [at for at in self._hellos if at > now]
             every = max(self.policy.hello_every, float(len(self._peers)))
-            wishes = bool(self._hellos)  # the last one of a row is the first of the regular ones
+            left = len(self._hellos)  # the last one of a row is the first of the regular ones
+            wishes = left == len(FIRST_HELLOS) - 1 or (left > 0 and len(self._peers) <= FEW)
             self._say_hello(None, reply=wishes, every=every)
             if not self._hellos:
                 self._hellos = [now + self._spread(every)]
