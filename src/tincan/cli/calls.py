@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, TypeVar
 
 import click
 
+from tincan.apps.call.commands import COMMANDS, CallCommands
 from tincan.apps.call.desk import CallDesk
 from tincan.apps.call.events import CallEvent, CallStarted, CallStatus, SoundFlows, SoundTrouble
 from tincan.apps.call.interface import Calls, Switch
@@ -29,18 +30,8 @@ _OPTIONS = (
     click.option("--noise/--no-noise", default=None, help="Take steady noise out of the microphone's sound."),
 )
 
-_SWITCHES: Final = {
-    "/mute": Switch.MUTED,
-    "/echo": Switch.ECHO,
-    "/noise": Switch.NOISE,
-    "/ptt": Switch.PUSH_TO_TALK,
-    "/press": Switch.PRESSED,
-}
-
-COMMANDS: Final = frozenset({"/call", "/hangup", "/device", "/devices", "/status", *_SWITCHES})
-"""What begins a line that is about a call; ``/accept`` and ``/decline`` are about files as well."""
-
-HELP: Final = "Commands: /call, /accept, /decline, /hangup, /mute, /echo, /noise on|off, /ptt, /devices, /status."
+_NAMES: Final = frozenset({*(name for name, _, _ in COMMANDS), "press", "status"})
+"""What a line that is about a call begins with, after the slash; ``/accept`` and ``/decline`` are about files too."""
 
 
 @dataclass(frozen=True)
@@ -109,80 +100,49 @@ class SoundKept:
         return DeviceMissing.exit_code if missing and self._trouble is not None else 0
 
 
-async def about_calls(line: str, conversation: Conversation, output: Output) -> bool:
-    """Do what a line asks for that is about calls; say whether it is one."""
-    command, _, rest = line.strip().partition(" ")
-    calls = conversation.calls
-    answers = command in ("/accept", "/decline")
-    if command not in COMMANDS and not (answers and calls is not None):
-        return False
+class CallLines:
+    """Lines that a user types about calls."""
+
+    def __init__(self, conversation: Conversation, output: Output) -> None:
+        self._conversation = conversation
+        self._output = output
+        self._commands = CallCommands()
+
+    async def take(self, line: str) -> bool:
+        """Do what a line asks for; say whether it is about calls."""
+        command, _, rest = line.strip().partition(" ")
+        calls = self._conversation.calls
+        if command in ("/accept", "/decline"):
+            return calls is not None and _answered(calls, command == "/accept")
+        name = command.removeprefix("/")
+        if name not in _NAMES or name == command:
+            return False
+        try:
+            said = await self._do(calls, name, rest.strip())
+        except TinCanError as exc:
+            said = str(exc)
+        if said:
+            self._output.note(said)
+        return True
+
+    async def _do(self, calls: Calls | None, name: str, rest: str) -> str:
+        if calls is None or name not in ("press", "status"):
+            return await self._commands.run(calls, name, rest)
+        if name == "status":
+            return words(calls.status) if calls.status is not None else "There is no call."
+        if rest not in ("on", "off"):
+            raise UsageError("Say on or off: /press on, /press off")
+        calls.switch(Switch.PRESSED, rest == "on")
+        return ""
+
+
+def _answered(calls: Calls, accepted: bool) -> bool:
+    """Answer the peer's call; say whether there is one."""
     try:
-        if calls is None:
-            raise UsageError("This conversation carries no calls.")
-        if answers:
-            try:
-                calls.answer(command == "/accept")
-            except UsageError:
-                return False  # it is about files, then
-        elif command in _SWITCHES:
-            _switch(calls, _SWITCHES[command], rest.strip(), output)
-        else:
-            await _do(calls, command, rest.strip(), output)
-    except TinCanError as exc:
-        output.note(str(exc))
+        calls.answer(accepted)
+    except UsageError:
+        return False  # it is about files, then
     return True
-
-
-async def _do(calls: Calls, command: str, rest: str, output: Output) -> None:
-    match command:
-        case "/call":
-            calls.call()
-        case "/hangup":
-            calls.hang_up()
-        case "/status":
-            output.note(words(calls.status) if calls.status is not None else "There is no call.")
-        case "/device" if rest:
-            await _choose(calls, rest, output)
-        case _:
-            await _list(calls, output)
-
-
-def _switch(calls: Calls, what: Switch, position: str, output: Output) -> None:
-    status = calls.status
-    if position not in ("", "on", "off"):
-        raise UsageError("Say on or off.")
-    now = {} if status is None else {Switch.MUTED: status.muted, Switch.PUSH_TO_TALK: status.push_to_talk}
-    if not position and what in (Switch.ECHO, Switch.NOISE):
-        raise UsageError(f"Say on or off: /{what.value} on")
-    calls.switch(what, not now.get(what, False) if not position else position == "on")
-    if status is not None and calls.status is not None and what is Switch.MUTED:
-        output.note("Your microphone is closed." if calls.status.muted else "Your microphone is open.")
-
-
-async def _list(calls: Calls, output: Output) -> None:
-    there = await calls.devices()
-    status = calls.status
-    used = (status.microphone, status.speaker) if status is not None else ()
-    lines = []
-    for kind, devices in (("microphone", there.microphones), ("speaker", there.speakers)):
-        lines += [f"{'*' if d.name in used else ' '} {kind:<10} {d.name}" for d in devices] or [f"  no {kind}"]
-    output.note("\n".join([*lines, "/device microphone NAME, /device speaker NAME change them."]))
-
-
-async def _choose(calls: Calls, wish: str, output: Output) -> None:
-    from tincan.audio.devices import Choice, must_find
-
-    kind, _, name = wish.partition(" ")
-    there = await calls.devices()
-    status = calls.status
-    chosen = Choice(status.microphone, status.speaker) if status is not None else Choice()
-    if kind == "microphone" and name:
-        chosen = replace(chosen, microphone=must_find(name, there.microphones).name)
-    elif kind == "speaker" and name:
-        chosen = replace(chosen, speaker=must_find(name, there.speakers).name)
-    else:
-        raise UsageError("Say which: /device microphone NAME, or /device speaker NAME.")
-    calls.choose(chosen)
 
 
 def words(status: CallStatus) -> str:

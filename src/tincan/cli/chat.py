@@ -14,7 +14,7 @@ from tincan.apps.call.events import CallEvent, CallOffered
 from tincan.apps.chat import ChatEvent, Closed
 from tincan.apps.conversation import Conversation, Reconnected, Reconnecting, StringConversation
 from tincan.apps.desk_events import DeskEvent, FilesOffered
-from tincan.cli.calls import SoundKept, TalkOptions, about_calls, talk_options
+from tincan.cli.calls import CallLines, SoundKept, TalkOptions, talk_options
 from tincan.cli.dialects import Mode, foreign_conversation
 from tincan.cli.lines import Lines, Terminal, first_line, piped
 from tincan.cli.logs import set_up_logging
@@ -197,13 +197,14 @@ def _conversation(
 
 async def _speak(conversation: Conversation, output: Output, lines: Lines, commands: bool) -> None:
     person = isinstance(output, TerminalOutput)
+    about_calls = CallLines(conversation, output)
     while (line := await lines.next()) is not None:
         if line.strip() == "/quit" and person:
             break
         if not line:
             continue
         try:
-            if commands and await about_calls(line, conversation, output):
+            if commands and await about_calls.take(line):
                 continue
             if person and _about_files(line, conversation, output):
                 continue

@@ -23,7 +23,7 @@ from tincan.apps.call.events import (
 )
 from tincan.apps.call.interface import Switch
 from tincan.apps.call.memory import MemoryCalls
-from tincan.cli.calls import SoundKept, about_calls, talk_options, words
+from tincan.cli.calls import CallLines, SoundKept, talk_options, words
 from tincan.cli.output import JsonOutput, Output
 
 
@@ -45,9 +45,10 @@ class Talking:
         self.told: list[CallEvent] = []
         self.calls: MemoryCalls | None = MemoryCalls(self.told.append, takes=takes)
         self.output = Noted()
+        self._lines = CallLines(self, self.output)  # type: ignore[arg-type]
 
     async def line(self, line: str) -> bool:
-        return await about_calls(line, self, self.output)  # type: ignore[arg-type]
+        return await self._lines.take(line)
 
 
 @pytest.mark.parametrize(
@@ -61,8 +62,8 @@ class Talking:
         ("/noise on", "noise on"),
         ("/ptt", "push-to-talk on"),
         ("/press on", "pressed on"),
-        ("/device microphone headset", "choose Headset microphone Speaker"),
-        ("  /device speaker Headset ", "choose Microphone Headset"),
+        ("/device microphone headset", "choose Headset microphone None"),
+        ("  /device speaker Headset ", "choose None Headset"),
     ],
 )
 async def test_lines_are_wishes(line: str, wish: str) -> None:
@@ -84,11 +85,13 @@ async def test_calling_and_what_a_call_is_like() -> None:
     here.calls.pick_up()
     assert await here.line("/status")
     assert here.output.notes[-1].startswith("0:00, direct-udp")
-    assert await here.line("/devices")
-    assert "* microphone Microphone" in here.output.notes[-1]
+    assert await here.line("/device")
+    assert "* Microphone" in here.output.notes[-1]
 
 
-@pytest.mark.parametrize("line", ["hello", "/me waves", "/send x", "//call", "/callous", "/accept", "/decline"])
+@pytest.mark.parametrize(
+    "line", ["hello", "/me waves", "/send x", "//call", "/callous", "call", "status", "/accept", "/decline"]
+)
 async def test_other_lines_are_not_about_calls(line: str) -> None:
     assert not await Talking().line(line)
 
@@ -99,7 +102,7 @@ async def test_other_lines_are_not_about_calls(line: str) -> None:
         ("/hangup", "There is no call."),
         ("/echo", "Say on or off"),
         ("/mute maybe", "Say on or off"),
-        ("/device microphone", "Say which"),
+        ("/press", "Say on or off"),
         ("/device speaker xylophone", "no one device called 'xylophone'"),
     ],
 )
@@ -113,7 +116,7 @@ async def test_a_conversation_without_calls_says_so() -> None:
     here = Talking()
     here.calls = None
     assert await here.line("/call")
-    assert here.output.notes == ["This conversation carries no calls."]
+    assert here.output.notes == ["This conversation carries no voice."]
     assert not await here.line("/accept")  # it is about files
 
 

@@ -150,7 +150,11 @@ class CallDesk:
 
     def choose(self, choice: Choice) -> None:
         """See `Calls.choose`."""
-        self._sounds().choose(choice)
+        from tincan.audio.devices import Choice
+
+        before = self._chosen
+        self._chosen = choice.microphone or before[0], choice.speaker or before[1]
+        self._sounds().choose(Choice(*self._chosen))
 
     # -- the conversation ---------------------------------------------------------------
 

@@ -54,4 +54,4 @@ class Calls(Protocol):
         """Return the microphones and speakers there are; `DeviceMissing` where there is no sound at all."""
 
     def choose(self, choice: Choice) -> None:
-        """Use these devices: at once in a call, else from the next one on."""
+        """Use these devices: at once in a call, else from the next one on. One that is not named stays as it is."""

@@ -20,7 +20,7 @@ from tincan.apps.call.events import (
 )
 from tincan.apps.call.interface import Switch
 from tincan.apps.chat import Closed, MessageReceived, PeerHello
-from tincan.audio.devices import Device, Devices
+from tincan.audio.devices import Choice, Device, Devices
 from tincan.errors import UsageError
 from unit.apps.call.people import WORDS, Person, two_people
 
@@ -194,3 +194,18 @@ async def test_with_loss_and_jitter_it_goes_on() -> None:
         ada.sound.speak(WORDS)
         await ada.until(lambda: ada.calls.status is not None and ada.calls.status.redundant)
         await bob.until(lambda: bob.hears)
+
+
+async def test_a_device_that_is_not_named_stays_as_it_was_chosen() -> None:
+    two = Devices(
+        (Device(b"m", "Microphone", True), Device(b"n", "Other microphone")),
+        (Device(b"s", "Speaker", True), Device(b"t", "Other speaker")),
+    )
+    async with two_people(ada={"there": two}) as (ada, bob):
+        ada.calls.choose(Choice("Other microphone", None))
+        await talking(ada, bob)
+        ada.calls.choose(Choice(None, "Other speaker"))
+        await ada.until(lambda: ada.calls.status is not None and ada.calls.status.speaker == "Other speaker")
+        assert ada.calls.status is not None
+        assert ada.calls.status.microphone == "Other microphone"
+        assert ada.calls.status.seconds >= 0
