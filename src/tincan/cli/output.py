@@ -23,11 +23,11 @@ from tincan.apps.call.events import (
     CallPlaced,
     CallStarted,
     CallStatus,
-    EndReason,
     PeerMuted,
     SoundFlows,
     SoundTrouble,
 )
+from tincan.apps.call.words import happened
 from tincan.apps.chat.events import Delivered, MessageReceived, PeerHello
 from tincan.apps.desk_events import DeskEvent, FilesEnded, FilesOffered
 from tincan.apps.text import visible
@@ -110,21 +110,8 @@ class Output:
 
     def call(self, event: CallEvent) -> None:
         """Tell what happens to a call; how it goes is for screens and programs."""
-        match event:
-            case CallPlaced():
-                self.note(f"Calling {self.peer} ...")
-            case CallOffered():
-                self.note(f"{self.peer} calls: /accept talks, /decline does not.")
-            case CallStarted():
-                self.note("You can talk now.")
-            case CallEnded():
-                self.note(_how_it_ended(event, self.peer))
-            case PeerMuted(muted):
-                self.note(f"{self.peer} has {'closed' if muted else 'opened'} the microphone.")
-            case SoundFlows() | SoundTrouble():
-                self.note(event.text)
-            case CallStatus():
-                pass
+        if text := happened(event, self.peer):
+            self.note(text)
 
     def path(self, path: str, rtt: float | None) -> None:
         """Tell that the route has changed."""
@@ -342,18 +329,6 @@ def _plain(value: object) -> object:
     if isinstance(value, float):
         return round(value, 4)
     return value.value if isinstance(value, enum.Enum) else value
-
-
-def _how_it_ended(event: CallEnded, peer: str) -> str:
-    took = "" if event.seconds is None else f" after {int(event.seconds) // 60}:{int(event.seconds) % 60:02}"
-    return {
-        EndReason.LOCAL: f"The call is over{took}.",
-        EndReason.PEER: f"{peer} hung up{took}. You can go on writing.",
-        EndReason.DECLINED: "The call was declined.",
-        EndReason.BUSY: f"{peer} cannot be called now.",
-        EndReason.NO_ANSWER: "Nobody answered the call.",
-        EndReason.LOST: f"The call was cut{took}.",
-    }[event.reason]
 
 
 def route(output: Output, hint: Hint, *, counting_from_arrival: bool) -> Tell:

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 
 import pytest
 
-pytest.importorskip("numpy")
 pytest.importorskip("miniaudio")
 
 from lab import soundroom
