@@ -49,7 +49,7 @@ bench-pipe: .venv/bench packages
 bench-send: .venv/bench packages
 	$(BIN)/python -m bench.send
 
-bench-talk: .venv/bench packages
+bench-talk: .venv/bench-talk packages
 	$(BIN)/python -m bench.talk
 
 # Versions are held by constraints.txt; the environment is made again when they change.
@@ -66,6 +66,11 @@ bench-talk: .venv/bench packages
 
 .venv/bench: .venv/dev bench/requirements.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -r bench/requirements.txt
+	@touch $@
+
+# What scores voices is built from C, so only who wants that needs a compiler.
+.venv/bench-talk: .venv/bench
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt pesq
 	@touch $@
 
 packages:

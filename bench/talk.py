@@ -229,10 +229,10 @@ def main() -> None:
     print(f"calls by tin-can and by plain aiortc; {os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}")
     chosen = [name for name in options.only if name in names]
     weathers = [weather for weather in WEATHERS if weather.name in figures.wanted(names, chosen)]
-    parts = figures.wanted(["calls", "echo", "hour"], [o for o in options.only if o in ("echo", "hour")])
+    parts = [part for part in ("echo", "hour") if part in options.only or not options.only]
     programs = figures.wanted(PROGRAMS, [name for name in options.only if name in PROGRAMS])
     failed = False
-    if "calls" in parts or chosen:
+    if set(options.only) - {"echo", "hour"} or not options.only:
         print(f"  the devices alone: {devices_alone():.0f} ms", flush=True)
         results: dict[str, dict[str, Result]] = {}
         for program in programs:

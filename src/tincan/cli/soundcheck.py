@@ -85,7 +85,7 @@ class _Json:
     def report(self, report: Report) -> None:
         setup = report.setup
         self._print(
-            "sound",
+            "sound-tested",
             microphone=setup.microphone.name if setup.microphone else None,
             speaker=setup.speaker.name if setup.speaker else None,
             loudest=round(report.loudest, 1),

@@ -133,7 +133,7 @@ def test_the_sound_is_tried_before_a_call(lab: Lab, room: SoundRoom) -> None:
     trying = Caller.trying(host, room)
     trying.event("sound-check", until=lambda event: event["stage"] == "recording")
     room.play("microphone_a", speech("One, two, three, four, five, six."))
-    report = trying.event("sound", 30)
+    report = trying.event("sound-tested", 30)
     assert trying.wait() == 0
     assert (report["microphone"], report["speaker"]) == ("microphone-a", "speaker-a")
     assert report["spoken"]
