@@ -30,11 +30,12 @@ def usable_interfaces(ignored: Collection[str]) -> tuple[Interface, ...]:
     """Return the addresses that links may use: not those of taps, and none whose cable is pulled.
 
     What goes through a tap would go through itself. Where there is no carrier,
-    servers could only be waited for in vain.
+    servers could only be waited for in vain. The kernel tells of a new carrier
+    up to a second late, so where none seems to be there, all addresses are taken.
     """
-    found = interfaces()
-    dead = {name for name in {i.name for i in found} if not carries(name)}
-    return tuple(i for i in found if i.name not in ignored and i.name not in dead and not is_ours(i.name))
+    found = tuple(i for i in interfaces() if i.name not in ignored and not is_ours(i.name))
+    alive = tuple(i for i in found if carries(i.name))
+    return alive if any(not i.address.is_loopback for i in alive) else found
 
 
 def is_ours(name: str) -> bool:

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import ipaddress
+
+import pytest
+
+from tincan.nat.addresses import Interface
+from tincan.vpn.module import netwatch
 from tincan.vpn.module.netwatch import default_routes, is_ours, snapshot, usable_interfaces
 from tincan.vpn.module.nic import carries, mac
 
@@ -42,3 +48,16 @@ def test_the_kernel_answers() -> None:
     assert any(interface.address.is_loopback for interface in usable_interfaces(()))
     assert not any(interface.name == "lo" for interface in usable_interfaces(("lo",)))
     assert snapshot(()) == snapshot(())
+
+
+def test_a_carrier_that_the_kernel_tells_of_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    lo, eth, pulled = (
+        Interface(name, ipaddress.ip_address(text), 24)
+        for name, text in (("lo", "127.0.0.1"), ("eth0", "10.0.0.2"), ("eth1", "10.0.1.2"))
+    )
+    monkeypatch.setattr(netwatch, "interfaces", lambda: [lo, eth, pulled])
+    monkeypatch.setattr(netwatch, "carries", lambda name: name in ("lo", "eth0"))
+    assert usable_interfaces(()) == (lo, eth)
+    monkeypatch.setattr(netwatch, "carries", lambda name: name == "lo")
+    assert usable_interfaces(()) == (lo, eth, pulled)  # nothing but loopback would reach nobody
+    assert usable_interfaces(("eth1",)) == (lo, eth)
