@@ -94,11 +94,12 @@ class Store:
             if known(index):
                 continue
             try:
-                with translated():
-                    if entry.folder:
-                        self._folders.at(parts)
-                    elif not (folder := self._folders.at(parts[:-1])).fresh:
+                try:
+                    folder = self._folders.at(parts if entry.folder else parts[:-1])
+                    if not (entry.folder or folder.fresh):
                         yield from self._look(index, entry, folder, parts[-1])
+                except (OSError, OverflowError) as exc:
+                    raise_translated(exc)
             except LeftOut as exc:
                 yield Trouble(index, str(exc))
 
