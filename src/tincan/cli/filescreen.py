@@ -100,6 +100,8 @@ class Screen:
         if self._json is not None:
             self._tell_program(self._json, event)
         match event:
+            case FileDone():
+                pass  # the one that comes by the thousand goes first
             case Progress():
                 self._draw(event)
             case OfferAccepted():
@@ -133,6 +135,8 @@ class Screen:
 
     def _tell_program(self, output: _Json, event: FilesEvent) -> None:
         match event:
+            case FileDone():
+                output.file(event.name, "there" if event.already else "done")
             case Progress():
                 now = time.monotonic()
                 if now >= self._next:
@@ -157,8 +161,6 @@ class Screen:
                 )
             case NotSent():
                 output.event("not-sent", count=event.count, what=event.what)
-            case FileDone():
-                output.file(event.name, "there" if event.already else "done")
             case FileLeftOut():
                 output.event("file", name=event.name, status="left-out", reason=event.reason)
 
