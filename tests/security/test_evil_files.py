@@ -7,6 +7,7 @@ import contextlib
 import os
 import stat
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from security.transfers import (
     evil_sender,
     file,
     folder,
+    in_one,
     offer,
     told_why,
     whole,
@@ -112,8 +114,11 @@ async def test_a_receiver_writes_nothing_evil_on_the_senders_terminal(tmp_path: 
 # -- places -------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("send", [whole, in_one], ids=["in pieces", "in one piece"])
 @pytest.mark.parametrize("overwrite", [False, True])
-async def test_planted_symlinks_are_not_followed(tmp_path: Path, overwrite: bool) -> None:
+async def test_planted_symlinks_are_not_followed(
+    tmp_path: Path, overwrite: bool, send: Callable[[int, bytes], bytes]
+) -> None:
     outside = tree(tmp_path / "outside", {"file": b"mine", "d/deep": b"mine"})
     target = tree(tmp_path / "to", {}, ["."])
     links = {"d": "d", "file": "file", "dangling": "new", ".partial.tin-can-partial": "by partial"}
@@ -124,7 +129,7 @@ async def test_planted_symlinks_are_not_followed(tmp_path: Path, overwrite: bool
     async with evil_sender(target, overwrite=overwrite) as (mallory, victim):
         await mallory.agree(folder("d"), *(file(name, 4) for name in names))
         for index in range(len(names)):
-            await mallory.say(whole(index + 1, b"evil"))
+            await mallory.say(send(index + 1, b"evil"))
         await mallory.say(Sent())
         outcome = await victim.outcome()
     assert outcome.left_out >= 6
@@ -132,7 +137,10 @@ async def test_planted_symlinks_are_not_followed(tmp_path: Path, overwrite: bool
     assert all((target / name).is_symlink() for name in links)
 
 
-async def test_folders_swapped_for_symlinks_in_a_race_are_not_followed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("send", [whole, in_one], ids=["in pieces", "in one piece"])
+async def test_folders_swapped_for_symlinks_in_a_race_are_not_followed(
+    tmp_path: Path, send: Callable[[int, bytes], bytes]
+) -> None:
     outside = tree(tmp_path / "outside", {}, ["."])
     target = tree(tmp_path / "to", {}, ["."])
     count, flips, over = 600, [0], threading.Event()
@@ -157,7 +165,9 @@ async def test_folders_swapped_for_symlinks_in_a_race_are_not_followed(tmp_path:
         async with evil_sender(target) as (mallory, victim):
             await mallory.agree(*(file(f"d{number % count}/{number}", 4) for number in range(3 * count)))
             for number in range(3 * count):
-                await mallory.say(whole(number, b"evil"))
+                await mallory.say(send(number, b"evil"))
+                while number == 2 * count and flips[0] <= count:
+                    await asyncio.sleep(0.001)  # a quick receiver waits for the race
             await mallory.say(Sent())
             outcome = await victim.outcome()
     finally:

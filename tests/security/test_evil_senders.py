@@ -34,6 +34,7 @@ from tincan.apps.files.frames import (
     Sent,
     Start,
     Verified,
+    Whole,
     encode,
 )
 from tincan.apps.files.hashing import digest_of
@@ -134,6 +135,11 @@ LYING_CONTENT: dict[str, list[Control | bytes]] = {
     "shorter": [Start(0, 0), data(X[:-1]), End(0, 8, HASH)],
     "shorter, and says so": [Start(0, 0), data(X[:-1]), End(0, 7, digest_of(X[:-1]))],
     "no hash": [Start(0, 0), data(X), End(0, 8, b"")],
+    "longer in one piece": [Whole(0, memoryview(X + b"9"), digest_of(X + b"9"))],
+    "shorter in one piece": [Whole(0, memoryview(X[:-1]), digest_of(X[:-1]))],
+    "a folder in one piece": [Whole(2, memoryview(b""), digest_of(b""))],
+    "in one piece within a file": [Start(0, 0), data(X[:4]), Whole(1, memoryview(X), HASH)],
+    "in one piece twice": [Whole(0, memoryview(X), HASH)] * 2,
     "content after the end": [whole(0, X), data(X)],
     "content of nothing": [data(X)],
     "a file that is no file": [Start(2, 0)],
@@ -170,6 +176,16 @@ async def test_content_that_lies_never_gets_a_name(tmp_path: Path, frames: list[
     sent, _ = (await transfer([honest / "x", honest / "y"], target)).outcomes()
     assert sent.complete
     assert {"x": X, "y": X}.items() <= contents(target).items()
+
+
+async def test_a_wrong_hash_of_a_small_file_leaves_it_out_and_nothing_behind(tmp_path: Path) -> None:
+    async with evil_sender(tmp_path / "to") as (mallory, victim):
+        await mallory.agree(file("x", 8), file("y", 8))
+        await mallory.say(Whole(0, memoryview(X), bytes(32)), Whole(1, memoryview(X), HASH), Sent())
+        outcome = await victim.outcome()
+    assert (outcome.files, outcome.left_out) == (1, 1)
+    assert "damaged" in victim.user.saw(FileLeftOut)[0].reason
+    assert contents(tmp_path / "to") == {"y": X}
 
 
 async def test_a_wrong_hash_leaves_the_file_out_and_the_next_try_mends_it(tmp_path: Path) -> None:

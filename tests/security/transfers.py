@@ -27,6 +27,7 @@ from tincan.apps.files.frames import (
     Offer,
     Ready,
     Start,
+    Whole,
     body_of,
     encode,
 )
@@ -77,6 +78,11 @@ def whole(index: int, content: bytes, digest: bytes | None = None) -> bytes:
     """Return a whole small file."""
     end = End(index, len(content), digest_of(content) if digest is None else digest)
     return encode(Start(index, 0)) + (data(content) if content else b"") + encode(end)
+
+
+def in_one(index: int, content: bytes) -> bytes:
+    """Return the same in one frame."""
+    return encode(Whole(index, memoryview(content), digest_of(content)))
 
 
 def raw(kind: int, fields: object) -> bytes:

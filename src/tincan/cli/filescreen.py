@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import os
 import shutil
 import sys
@@ -33,7 +35,30 @@ MAX_NAMED = 20
 
 
 class _Json(JsonOutput):
-    """`JsonOutput` with the events of a transfer."""
+    """`JsonOutput` with the events of a transfer.
+
+    Small files end by the hundred, so their lines are written together.
+    """
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        super().__init__(quiet=quiet)
+        self._waiting: list[str] = []
+
+    def file(self, name: str, status: str) -> None:
+        """Print that a file is in place: now, but after those that are told of in the same turn of the loop."""
+        if not self._waiting:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._waiting.append(f'{{"event": "file", "name": {json.dumps(name)}, "status": "{status}"}}')
+
+    def _flush(self) -> None:
+        if self._waiting:
+            text = "\n".join(self._waiting)
+            self._waiting.clear()
+            super()._line(text)
+
+    def _line(self, text: str) -> None:
+        self._flush()
+        super()._line(text)
 
     def event(self, name: str, /, **fields: object) -> None:
         """Print an event."""
@@ -75,6 +100,8 @@ class Screen:
         if self._json is not None:
             self._tell_program(self._json, event)
         match event:
+            case FileDone():
+                pass  # the one that comes by the thousand goes first
             case Progress():
                 self._draw(event)
             case OfferAccepted():
@@ -108,6 +135,8 @@ class Screen:
 
     def _tell_program(self, output: _Json, event: FilesEvent) -> None:
         match event:
+            case FileDone():
+                output.file(event.name, "there" if event.already else "done")
             case Progress():
                 now = time.monotonic()
                 if now >= self._next:
@@ -132,8 +161,6 @@ class Screen:
                 )
             case NotSent():
                 output.event("not-sent", count=event.count, what=event.what)
-            case FileDone():
-                output.event("file", name=event.name, status="there" if event.already else "done")
             case FileLeftOut():
                 output.event("file", name=event.name, status="left-out", reason=event.reason)
 

@@ -26,6 +26,7 @@ def run_async(main: Coroutine[Any, Any, T]) -> T:
         for name in ("SIGTERM", "SIGHUP"):
             with contextlib.suppress(NotImplementedError, AttributeError, RuntimeError):  # Windows
                 loop.add_signal_handler(getattr(signal, name), task.cancel)
+        gc.freeze()  # what was imported stays: looking through it again and again finds nothing
         gc.enable()
         return await main
 

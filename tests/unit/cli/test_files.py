@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from pathlib import Path
 
 import pytest
 
-from tincan.apps.files import Offered, Outcome, Progress, TopEntry
+from tincan.apps.files import FileDone, FileLeftOut, Offered, Outcome, Progress, TopEntry
 from tincan.apps.files.words import counted, duration, human, offer_words, summary
-from tincan.cli.filescreen import progress_line
+from tincan.cli.filescreen import Screen, progress_line
+from tincan.cli.options import MeetingOptions
+from tincan.link.dial import Settings
 from unit.cli.programs import run, sentence
 
 
@@ -82,3 +86,20 @@ def test_the_summary_is_one_sentence() -> None:
     assert summary(resumed, True, "to Eve") == (
         "Sent 1 file, 1.0 kB in 1.0 s (400 bytes/s) to Eve; 600 bytes of it was there already."
     )
+
+
+async def test_programs_hear_of_files_in_order_and_in_the_same_turn(capsys: pytest.CaptureFixture[str]) -> None:
+    options = MeetingOptions(Settings(), "", None, plain=False, json=True, quiet=True, verbose=0, log_file=None)
+    screen = Screen(options, sending=False)
+
+    def heard() -> list[tuple[str, str]]:
+        events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        return [(event["name"], event["status"]) for event in events if event["event"] == "file"]
+
+    screen.tell(FileDone('a"\u202e\n'))
+    screen.tell(FileDone("b", already=True))
+    screen.tell(FileLeftOut("c", "full"))
+    assert heard() == [('a"\u202e\n', "done"), ("b", "there"), ("c", "left-out")]
+    screen.tell(FileDone("d"))
+    await asyncio.sleep(0)
+    assert heard() == [("d", "done")]

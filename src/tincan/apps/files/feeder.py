@@ -15,9 +15,11 @@ import stat
 from collections.abc import Container, Generator, Iterable, Sequence
 
 from tincan.apps.files.frames import (
+    AROUND_WHOLE,
     DATA_KIND,
     HEADER,
     MAX_DATA,
+    MAX_WHOLE,
     Control,
     Different,
     End,
@@ -27,8 +29,10 @@ from tincan.apps.files.frames import (
     Start,
     cut,
     encode,
+    put_around_whole,
+    whole_content,
 )
-from tincan.apps.files.hashing import Hasher, hasher
+from tincan.apps.files.hashing import Hasher, digest_of, hasher
 from tincan.apps.files.plain import read_into, why
 from tincan.apps.files.sender import Job
 
@@ -106,10 +110,36 @@ class Feeder:
                 yield from self._put(Start(job.index, 0))
                 yield from self._put(End(job.index, 0, b"", "it was left out"))
                 continue
+            size = self._entries[job.index].size
+            if job.have is None and 0 <= size <= MAX_WHOLE:
+                if len(self._view) - self._used < size + AROUND_WHOLE:
+                    yield
+                if self._send_whole(job.index, size):
+                    continue
             try:
                 yield from self._send(job)
             finally:
                 self._close()
+
+    def _send_whole(self, index: int, size: int) -> bool:
+        """Put a small file into one frame. When anything about it is unusual, do nothing: `_send` finds out what."""
+        self.name = self._entries[index].name
+        content = whole_content(self._view, self._used, size)
+        try:
+            handle = os.open(self._paths[index], _OPEN_FLAGS)
+            try:
+                count = read_into(handle, content)
+                status = os.fstat(handle)
+            finally:
+                os.close(handle)
+        except OSError:
+            return False
+        if count != size or not _is(status, self._entries[index]):
+            return False
+        self._used = put_around_whole(self._view, self._used, index, size, digest_of(content))
+        self._content += size
+        self._results.append((index, ""))
+        return True
 
     def _close(self) -> None:
         if self._handle > 0:
@@ -164,8 +194,7 @@ class Feeder:
             return None
         self._handle = os.open(path, _OPEN_FLAGS)
         status = os.fstat(self._handle)
-        entry = self._entries[index]
-        if not stat.S_ISREG(status.st_mode) or status.st_size != entry.size or status.st_mtime_ns != entry.mtime:
+        if not _is(status, self._entries[index]):
             raise _Changed("it changed after it was offered")
         return status
 
@@ -235,6 +264,11 @@ class Feeder:
 def _readable(seconds: float) -> bool:
     """Whether standard input has something, or its end; on Windows one can only go and see."""
     return os.name == "nt" or bool(select.select([0], [], [], seconds)[0])
+
+
+def _is(status: os.stat_result, entry: Entry) -> bool:
+    """Whether it still is what was offered."""
+    return stat.S_ISREG(status.st_mode) and status.st_size == entry.size and status.st_mtime_ns == entry.mtime
 
 
 def _differs(before: os.stat_result, after: os.stat_result) -> bool:

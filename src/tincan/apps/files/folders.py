@@ -27,6 +27,11 @@ MAX_HANDLES = 64
 HANDLES = os.open in os.supports_dir_fd and hasattr(os, "O_NOFOLLOW") and hasattr(os, "O_DIRECTORY")
 """Whether this system can name files relative to an open folder."""
 
+_TMPFILE = getattr(os, "O_TMPFILE", 0)
+_OPEN_FILES = "/proc/self/fd"
+NAMELESS = HANDLES and bool(_TMPFILE) and os.path.isdir(_OPEN_FILES)
+"""Whether this system has files without a name, and a way to name them later (open(2), O_TMPFILE)."""
+
 _FILE_FLAGS = (
     getattr(os, "O_BINARY", 0)
     | getattr(os, "O_NOFOLLOW", 0)
@@ -57,6 +62,20 @@ class Folder:
         if self.handle is None:
             self._check(name)
         return os.open(self._at(name), flags | _FILE_FLAGS, mode, dir_fd=self.handle)
+
+    def add(self, name: str, content: memoryview, mode: int, mtime: int | None) -> None:
+        """Make a file that has its name only when all of it is there; `FileExistsError` when that is taken."""
+        handle = os.open(".", os.O_WRONLY | _TMPFILE | _FILE_FLAGS, 0o600, dir_fd=self.handle)
+        try:
+            if os.write(handle, content) != len(content):
+                raise OSError(errno.ENOSPC, "no room")
+            os.chmod(handle, mode)
+            if mtime is not None:
+                os.utime(handle, ns=(mtime, mtime))
+            os.close(os.dup(handle))  # some systems say only now that the disk is full
+            os.link(f"{_OPEN_FILES}/{handle}", name, dst_dir_fd=self.handle, follow_symlinks=True)
+        finally:
+            os.close(handle)
 
     def look(self, name: str) -> os.stat_result | None:
         """Return what is there, a symlink being what it is; None when there is nothing."""

@@ -2,6 +2,7 @@
 
 Control frames are MessagePack arrays, decoded as a whole once they are there;
 DATA carries bytes of the file that was started last (`tincan.apps.files.splitter`).
+WHOLE carries all of a small file at once.
 
 Fields are checked here, by form; whether a frame may come now, and whether it
 tells the truth, is the business of the two cores.
@@ -24,6 +25,9 @@ HEADER = struct.Struct(">IB")
 DATA_KIND = 8
 MAX_DATA = 1024 * 1024
 """Bytes in one DATA frame."""
+
+MAX_WHOLE = 64 * 1024
+"""Bytes of a file that may come in one frame."""
 
 MAX_ENTRIES = 1_000_000
 MAX_MANIFEST = 64 * 1024 * 1024
@@ -119,6 +123,14 @@ class End(msgspec.Struct, frozen=True, array_like=True, gc=False):
     problem: _Text = ""
 
 
+class Whole(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """START, DATA and END in one, for a small file. ``content``: a view of what was given to the splitter."""
+
+    index: _Index
+    content: memoryview
+    digest: _Digest
+
+
 class Same(msgspec.Struct, frozen=True, array_like=True):
     """The complete content that the receiver has is the one."""
 
@@ -168,7 +180,7 @@ class Error(msgspec.Struct, frozen=True, array_like=True):
 
 Control = (
     Offer | Entries | Accept | Decline | Have | Ready | Start | End | Same | Different
-    | Verified | Failed | Sent | Done | Busy | Error
+    | Verified | Failed | Sent | Done | Busy | Error | Whole
 )  # fmt: skip
 
 _KILO = 1024
@@ -189,6 +201,7 @@ _TABLE: dict[int, tuple[type[Control], int]] = {
     15: (Done, _KILO),
     16: (Busy, _KILO),
     17: (Error, 4 * _KILO),
+    18: (Whole, MAX_WHOLE + _KILO),
 }
 """Number, frame, and how many bytes it may have."""
 
@@ -206,6 +219,26 @@ def encode(frame: Control) -> bytes:
     """Return a control frame as it goes over the stream."""
     body = _encoder.encode(frame)
     return HEADER.pack(len(body), KINDS[type(frame)]) + body
+
+
+_WHOLE_HEAD = struct.Struct(">IBBBIBI")  # header; array of 3; uint 32; bin 32
+_WHOLE_TAIL = struct.Struct(f">BB{DIGEST}s")  # bin 8
+AROUND_WHOLE = _WHOLE_HEAD.size + _WHOLE_TAIL.size
+"""Bytes of a WHOLE that are not content."""
+
+
+def whole_content(view: memoryview, place: int, size: int) -> memoryview:
+    """Return where in a buffer the content of a WHOLE has to be that begins at ``place``."""
+    return view[place + _WHOLE_HEAD.size : place + _WHOLE_HEAD.size + size]
+
+
+def put_around_whole(view: memoryview, place: int, index: int, size: int, digest: bytes) -> int:
+    """Write what is around the content that is there already; return where the frame ends."""
+    end = place + AROUND_WHOLE + size
+    length, kind = end - place - HEADER.size, KINDS[Whole]
+    _WHOLE_HEAD.pack_into(view, place, length, kind, 0x93, 0xCE, index, 0xC6, size)
+    _WHOLE_TAIL.pack_into(view, end - _WHOLE_TAIL.size, 0xC4, DIGEST, digest)
+    return end
 
 
 def body_of(frame: Entries) -> bytes:

@@ -31,6 +31,9 @@ _WORDS = {
 if hasattr(errno, "EDQUOT"):
     _WORDS[errno.EDQUOT] = "the disk quota is used up"
 
+_NO_MODES = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
+"""How file systems say that they have no modes or times."""
+
 
 def why(exc: OSError) -> str:
     """Return the reason without a name, in lower case and without a full stop."""
@@ -68,3 +71,15 @@ def raise_translated(exc: OSError | OverflowError) -> NoReturn:
             f"The receiver has no room: {why(exc)}. Make room there and send again; what has arrived is kept."
         ) from exc
     raise LeftOut(why(exc)) from exc
+
+
+@contextlib.contextmanager
+def as_far_as_it_goes() -> Iterator[None]:
+    """Let modes and times be lost where the file system has none: the content is what was asked for."""
+    try:
+        yield
+    except OverflowError:
+        pass
+    except OSError as exc:
+        if exc.errno not in _NO_MODES:
+            raise

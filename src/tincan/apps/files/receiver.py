@@ -9,6 +9,7 @@ there already, then `ready`. From then on `receive` yields, all checked:
 * `Start`: open that file, go on at its offset (0, or one told in a HAVE);
 * memoryview: the next bytes of the file that was started;
 * `End`: compare the hash (or see its ``problem``), then call `verified` or `failed`;
+* `Whole`: all of a small file; compare the hash, then as for `End`;
 * `Same`, `Different`: the sender's word on a complete HAVE; call `verified` for the first;
 * `Sent`: everything has come; call `done`.
 
@@ -40,6 +41,7 @@ from tincan.apps.files.frames import (
     Sent,
     Start,
     Verified,
+    Whole,
     cut,
     encode,
 )
@@ -52,7 +54,7 @@ from tincan.errors import IncompleteTransfer, ProtocolError
 
 _OPEN, _VERIFIED, _FAILED, _FOLDER, _ENDED = range(5)
 
-Action = Start | End | Same | Different | Sent | memoryview
+Action = Whole | Start | End | Same | Different | Sent | memoryview
 
 
 class ReceiverCore:
@@ -147,7 +149,10 @@ class ReceiverCore:
     def receive(self, data: bytes | bytearray | memoryview) -> Iterator[Action]:
         """Take bytes of the stream; yield what is to be done. Raises `ProtocolError`, `IncompleteTransfer`."""
         for frame in self._splitter.split(data):
-            if isinstance(frame, memoryview):
+            if isinstance(frame, Whole):
+                if self._take_whole(frame):
+                    yield frame
+            elif isinstance(frame, memoryview):
                 if self._take_data(len(frame)):
                     yield frame
             elif isinstance(frame, Start):
@@ -158,6 +163,17 @@ class ReceiverCore:
                     yield frame
             else:
                 yield from self._take_other(frame)
+
+    def _take_whole(self, frame: Whole) -> bool:
+        status = self._check_turn(frame.index)
+        if frame.index in self._haves:
+            raise ProtocolError("The sender did not compare a file with what is there.")
+        if len(frame.content) != self._entries[frame.index].size:
+            raise ProtocolError("The sender sent more or less of a file than it said there is.")
+        if status != _OPEN:
+            return False
+        self._status[frame.index] = _ENDED
+        return True
 
     def _take_start(self, frame: Start) -> bool:
         status = self._check_turn(frame.index)

@@ -119,16 +119,17 @@ def _walk(found: Scanned, name: str, path: str) -> None:
             found.left_out.append(FileLeftOut(name, why(exc)))
             continue
         folders = []
+        deep = name.count("/") + 1 >= MAX_DEPTH
         for child in children:
             below = f"{name}/{child.name}"
-            deep = below.count("/") >= MAX_DEPTH or len(below.encode(errors="replace")) > MAX_NAME
-            if deep or not _can_be_sent(child.name):
+            if deep or len(below.encode(errors="replace")) > MAX_NAME or not _can_be_sent(child.name):
                 found.left_out.append(FileLeftOut(_printable(below), "its name cannot be sent"))
                 continue
             try:
-                if child.is_symlink():
+                status = child.stat(follow_symlinks=False)
+                if stat.S_ISLNK(status.st_mode):
                     found.symlinks += 1
-                elif _add(found, below, child.path, child.stat(follow_symlinks=False)):
+                elif _add(found, below, child.path, status):
                     folders.append((below, child.path))
             except OSError as exc:
                 found.left_out.append(FileLeftOut(below, why(exc)))

@@ -122,7 +122,7 @@ class SenderCore:
         """
         match frame:
             case Verified():
-                return [self._verify(index) for index in frame.indices]
+                return self._verify(frame.indices)
             case Failed():
                 return self._fail_file(frame.index, visible(frame.reason))
             case Have():
@@ -161,14 +161,18 @@ class SenderCore:
         self._last_have = have.index
         self._haves[have.index] = have
 
-    def _verify(self, index: int) -> FilesEvent:
+    def _verify(self, indices: Iterable[int]) -> list[FilesEvent]:
         known = self._state is Sending.ACCEPTED  # from an earlier stream of this transfer
-        status = self._status[index] if index < len(self._status) else _FOLDER
-        if status != (_OPEN if known else _SENT) or self._state in {Sending.NEW, Sending.OFFERED}:
-            raise ProtocolError("The receiver confirmed a file that it has not been sent.")
-        self._status[index] = _VERIFIED
-        self._verified += 1
-        return FileDone(self._manifest.entries[index].name, already=known)
+        early = self._state in {Sending.NEW, Sending.OFFERED}
+        expected, count, entries = _OPEN if known else _SENT, len(self._status), self._manifest.entries
+        events: list[FilesEvent] = []
+        for index in indices:
+            if early or index >= count or self._status[index] != expected:
+                raise ProtocolError("The receiver confirmed a file that it has not been sent.")
+            self._status[index] = _VERIFIED
+            self._verified += 1
+            events.append(FileDone(entries[index].name, already=known))
+        return events
 
     def _fail_file(self, index: int, reason: str) -> list[FilesEvent]:
         status = self._status[index] if index < len(self._status) else _FOLDER

@@ -17,19 +17,18 @@ Everything here blocks, and runs in one worker thread.
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import stat
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tincan.apps.files.folders import HANDLES, Folder, Folders
-from tincan.apps.files.frames import MAX_DATA, MAX_PARTIALS, End, Entry, Have
-from tincan.apps.files.hashing import Hasher, hasher
+from tincan.apps.files.folders import HANDLES, NAMELESS, Folder, Folders
+from tincan.apps.files.frames import MAX_DATA, MAX_PARTIALS, Entry, Have
+from tincan.apps.files.hashing import Hasher, digest_of, hasher
 from tincan.apps.files.names import aside_name, partial_name
 from tincan.apps.files.partials import MAX_ASIDE, checkpoints, create_partial, open_partial
-from tincan.apps.files.plain import LeftOut, raise_translated, read_into, translated, why
+from tincan.apps.files.plain import LeftOut, as_far_as_it_goes, raise_translated, read_into, translated, why
 from tincan.errors import IncompleteTransfer
 
 SLICE = 16 * MAX_DATA
@@ -39,22 +38,8 @@ HOT = 128 * 1024
 """Bytes hashed, and then written: few enough that they are still in the processor's own cache."""
 
 CONFLICT = "another file of that name is there already; --overwrite replaces it"
+DAMAGED = "its content was damaged on the way; receive it again"
 _OPEN_MODES = os.chmod in os.supports_fd and os.utime in os.supports_fd
-
-
-_NO_MODES = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
-
-
-@contextlib.contextmanager
-def _as_far_as_it_goes() -> Iterator[None]:
-    """Let modes and times be lost where the file system has none: the content is what was asked for."""
-    try:
-        yield
-    except OverflowError:
-        pass
-    except OSError as exc:
-        if exc.errno not in _NO_MODES:
-            raise
 
 
 @dataclass(frozen=True)
@@ -88,6 +73,7 @@ class Store:
         self._seen: dict[int, tuple[int, ...]] = {}
         self._handle = -1
         self._digest = hasher()
+        self._nameless = handles and NAMELESS
 
     @staticmethod
     def present(root: Path, parts: tuple[str, ...], size: int) -> int:
@@ -108,13 +94,48 @@ class Store:
             if known(index):
                 continue
             try:
-                with translated():
-                    if entry.folder:
-                        self._folders.at(parts)
-                    elif not (folder := self._folders.at(parts[:-1])).fresh:
+                try:
+                    folder = self._folders.at(parts if entry.folder else parts[:-1])
+                    if not (entry.folder or folder.fresh):
                         yield from self._look(index, entry, folder, parts[-1])
+                except (OSError, OverflowError) as exc:
+                    raise_translated(exc)
             except LeftOut as exc:
                 yield Trouble(index, str(exc))
+
+    def whole(self, index: int, content: memoryview, digest: bytes) -> None:
+        """Take a small file that is here as a whole; `LeftOut` if it cannot get its name."""
+        if digest_of(content) != digest:
+            raise LeftOut(DAMAGED)
+        entry, parts = self._entries[index]
+        try:
+            folder = self._folders.at(parts[:-1])
+            if self._put_nameless(folder, parts[-1], content, entry):
+                return
+        except (OSError, OverflowError) as exc:
+            raise_translated(exc)
+        try:
+            self.begin(index, 0)
+            self.write(content)
+            self.finish(index, digest)
+        finally:
+            self.let_go()
+
+    def _put_nameless(self, folder: Folder, name: str, content: memoryview, entry: Entry) -> bool:
+        """Write a file that has no name, and then give it its own: no partial file, no lock, nothing to go on with.
+
+        False when this system, or what is there, wants it the other way.
+        """
+        if not self._nameless or (not folder.fresh and folder.look(partial_name(name)) is not None):
+            return False
+        try:
+            folder.add(name, content, entry.mode, entry.mtime or None)
+        except (FileExistsError, OverflowError):
+            return False
+        except OSError:
+            self._nameless = False
+            return False
+        return True
 
     def begin(self, index: int, offset: int) -> None:
         """Open a file to go on with it from ``offset``."""
@@ -146,32 +167,29 @@ class Store:
         except OSError as exc:
             raise_translated(exc)
 
-    def finish(self, end: End) -> None:
+    def finish(self, index: int, digest: bytes) -> None:
         """Give the file its name if its content is the one; `LeftOut` if not."""
-        entry, parts = self._entries[end.index]
-        if end.problem:
-            self._forget_if_empty(parts)
-            raise LeftOut(end.problem)
-        if self._digest.digest() != end.digest:
-            raise LeftOut("its content was damaged on the way; receive it again")
+        entry, parts = self._entries[index]
+        if self._digest.digest() != digest:
+            raise LeftOut(DAMAGED)
         folder, partial = self._folders.at(parts[:-1]), partial_name(parts[-1])
         mtime = entry.mtime or None
         try:
             if _OPEN_MODES:
-                with _as_far_as_it_goes():
+                with as_far_as_it_goes():
                     os.chmod(self._handle, entry.mode | 0o600)  # one that is killed now must still be gone on with
                     if mtime is not None:
                         os.utime(self._handle, ns=(mtime, mtime))
                 os.close(os.dup(self._handle))  # some systems say only now that the disk is full; the lock stays
             else:
                 self.let_go()  # Windows renames no open file
-                with _as_far_as_it_goes():
+                with as_far_as_it_goes():
                     folder.set_file(partial, entry.mode, mtime)
             folder.put(partial, parts[-1], overwrite=self._overwrite)
             if _OPEN_MODES and entry.mode & 0o600 != 0o600:
-                with _as_far_as_it_goes():
+                with as_far_as_it_goes():
                     os.chmod(self._handle, entry.mode)
-            if end.index in self._prefixes:
+            if index in self._prefixes:
                 for number in range(1, MAX_ASIDE + 1):
                     folder.remove(aside_name(parts[-1], number))
         except FileExistsError:
@@ -179,8 +197,9 @@ class Store:
         except (OSError, OverflowError) as exc:
             raise_translated(exc)
 
-    def _forget_if_empty(self, parts: tuple[str, ...]) -> None:
+    def give_up(self, index: int) -> None:
         """Remove a partial file that is good for nothing: the sender could not read the file at all."""
+        parts = self._entries[index][1]
         if self._handle >= 0 and not os.fstat(self._handle).st_size:
             self.let_go()  # Windows removes no open file
             with contextlib.suppress(OSError):
@@ -200,7 +219,7 @@ class Store:
             entry, parts = self._entries[index]
             if entry.folder:
                 try:
-                    with translated(), _as_far_as_it_goes():
+                    with translated(), as_far_as_it_goes():
                         self._folders.settle(parts, entry.mode, entry.mtime or None)
                 except LeftOut as exc:
                     troubles.append(Trouble(index, str(exc)))

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tincan.apps.files.events import FileDone, FileLeftOut, FilesEvent
-from tincan.apps.files.frames import Different, End, Have, Same, Start
+from tincan.apps.files.frames import Different, End, Have, Same, Start, Whole
 from tincan.apps.files.names import System
 from tincan.apps.files.plain import LeftOut
 from tincan.apps.files.receiver import ReceiverCore
@@ -47,7 +47,9 @@ class Taker:
     def take(self, data: memoryview) -> tuple[bytes, list[FilesEvent]]:
         """Take what has come; return what is to be sent, and what has happened."""
         for action in self.core.receive(data):
-            if isinstance(action, memoryview):
+            if isinstance(action, Whole):
+                self._whole(action)
+            elif isinstance(action, memoryview):
                 self._got += len(action)
                 self.moved += len(action)
                 self._try(self._current, self._need().write, action)
@@ -126,9 +128,23 @@ class Taker:
         self.name = self.core.manifest.entries[start.index].name
         self._try(start.index, self._need().begin, start.index, start.offset)
 
+    def _whole(self, whole: Whole) -> None:
+        self.name = self.core.manifest.entries[whole.index].name
+        self.moved += len(whole.content)
+        try:
+            self._need().whole(whole.index, whole.content, whole.digest)
+        except LeftOut as exc:
+            self.core.failed(whole.index, str(exc))
+            self._tell_left_out(whole.index, visible(str(exc)))
+        else:
+            self._put_in_place(whole.index)
+
     def _end(self, end: End) -> None:
         try:
-            self._need().finish(end)
+            if end.problem:
+                self._need().give_up(end.index)
+                raise LeftOut(end.problem)
+            self._need().finish(end.index, end.digest)
         except LeftOut as exc:
             if not end.problem:
                 self.core.failed(end.index, str(exc))

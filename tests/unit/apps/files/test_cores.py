@@ -29,6 +29,7 @@ from tincan.apps.files.frames import (
     Sent,
     Start,
     Verified,
+    Whole,
     encode,
 )
 from tincan.apps.files.hashing import digest_of
@@ -53,6 +54,10 @@ def data(content: bytes) -> bytes:
 def whole(index: int, content: bytes, offset: int = 0) -> bytes:
     end = End(index, len(content), digest_of(content))
     return encode(Start(index, offset)) + data(content[offset:]) + encode(end)
+
+
+def in_one(index: int, content: bytes) -> bytes:
+    return encode(Whole(index, memoryview(content), digest_of(content)))
 
 
 def receiver(*, accepted: bool = True, have: Have | None = None) -> ReceiverCore:
@@ -126,9 +131,24 @@ def test_what_the_receiver_leaves_out_is_told() -> None:
     assert core.receive(Failed(2, "again")) == []
 
 
+def test_small_files_come_in_one_piece() -> None:
+    core = receiver()
+    [first, second] = core.receive(in_one(0, b"hello") + in_one(2, b"world!"))
+    assert (first, second) == (
+        Whole(0, memoryview(b"hello"), digest_of(b"hello")),
+        Whole(2, memoryview(b"world!"), digest_of(b"world!")),
+    )
+    core.verified(0)
+    core.failed(2, "damaged")
+    assert list(core.receive(encode(Sent()))) == [Sent()]
+    core.done()
+    assert list(Splitter().split(core.data_to_send())) == [Failed(2, "damaged"), Verified([0]), Done(1, 1)]
+
+
 def test_what_is_left_out_is_swallowed() -> None:
     core = receiver()
     core.failed(0, "disk")
+    assert list(core.receive(in_one(0, b"hello"))) == []
     assert list(core.receive(whole(0, b"hello"))) == []
     assert len(list(core.receive(whole(2, b"world!")))) == 3
     core.verified(2)
@@ -221,6 +241,17 @@ def test_a_manifest_that_lies_is_refused(frames: list[bytes]) -> None:
         whole(0, b"hello") + data(b"x"),
         whole(0, b"hello") + encode(End(0, 5, digest_of(b"hello"))),
         whole(0, b"hello") + encode(Sent()),
+        in_one(0, b"hello!"),
+        in_one(0, b"hell"),
+        in_one(0, b""),
+        in_one(1, b""),
+        in_one(3, b""),
+        in_one(0, b"hello") * 2,
+        in_one(0, b"hello") + whole(0, b"hello"),
+        in_one(0, b"hello") + data(b"x"),
+        whole(0, b"hello") + in_one(0, b"hello"),
+        encode(Start(0, 0)) + in_one(0, b"hello"),
+        encode(Start(0, 0)) + in_one(2, b"world!"),
         encode(End(0, 0, bytes(32))),
         encode(Same(0)),
         encode(Different(0)),
@@ -242,8 +273,14 @@ def test_content_that_was_not_announced_is_refused(wire: bytes) -> None:
 
 @pytest.mark.parametrize(
     "wire",
-    [encode(Start(0, 0)), encode(Same(2)), encode(Same(0)) * 2, encode(Same(0)) + encode(Start(0, 0))],
-    ids=["sent anyway", "another", "twice", "and sent"],
+    [
+        encode(Start(0, 0)),
+        encode(Same(2)),
+        encode(Same(0)) * 2,
+        encode(Same(0)) + encode(Start(0, 0)),
+        in_one(0, b"hello"),
+    ],
+    ids=["sent anyway", "another", "twice", "and sent", "in one piece"],
 )
 def test_a_complete_file_is_only_compared(wire: bytes) -> None:
     core = receiver(have=Have(0, True, False, [(5, digest_of(b"hello"))]))

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tincan.apps.files.frames import (
+    AROUND_WHOLE,
     DATA_KIND,
     HEADER,
     MAX_CONTROL,
@@ -33,8 +34,11 @@ from tincan.apps.files.frames import (
     Sent,
     Start,
     Verified,
+    Whole,
     cut,
     encode,
+    put_around_whole,
+    whole_content,
 )
 from tincan.apps.files.splitter import Splitter
 from tincan.errors import ProtocolError
@@ -58,6 +62,8 @@ ALL: list[Control] = [
     Done(3, 1),
     Busy(),
     Error("it broke"),
+    Whole(3, memoryview(b"all of it"), HASH),
+    Whole(4, memoryview(b""), HASH),
 ]
 RECORDED = {
     Start(7, 20): "0000000307920714",
@@ -95,6 +101,16 @@ def test_there_and_back(frame: Control) -> None:
 @pytest.mark.parametrize("frame", RECORDED, ids=lambda frame: type(frame).__name__)
 def test_the_bytes_stay_what_they_are(frame: Control) -> None:
     assert encode(frame).hex() == RECORDED[frame]
+
+
+def test_a_whole_file_is_framed_where_it_was_read() -> None:
+    buffer = memoryview(bytearray(100))
+    whole_content(buffer, 7, 5)[:] = b"hello"
+    end = put_around_whole(buffer, 7, 300, 5, HASH)
+    assert end == 7 + 5 + AROUND_WHOLE
+    assert bytes(buffer[7:end]).hex() == "000000321293ce0000012cc600000005" + b"hello".hex() + "c420" + HASH.hex()
+    assert split(bytes(buffer[7:end])) == [Whole(300, memoryview(b"hello"), HASH)]
+    assert bytes(buffer[:7]) + bytes(buffer[end:]) == bytes(100 - end + 7)
 
 
 WIRE = b"".join(map(encode, ALL)) + data(b"x" * 1000) + encode(Sent()) + data(b"y") + data(b"z" * 70)
@@ -152,6 +168,9 @@ def control(kind: int, body: object) -> bytes:
         control(5, [0, False, False, []]),
         control(5, [0, False, False, [[n, HASH] for n in range(65)]]),
         control(9, [0, 0, b"x" * 33, ""]),
+        control(18, [0, b"x", b"x" * 31]),
+        control(18, [0, "x", HASH]),
+        control(18, [0, b"x" * 65 * 1024, HASH]),
         control(12, [[]]),
         control(13, [0, "x" * 501]),
         HEADER.pack(4, 17) + b"\x91\xa2\xff\xfe",

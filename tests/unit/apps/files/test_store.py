@@ -16,7 +16,7 @@ import pytest
 import tincan
 from tincan.apps.files import FileLeftOut, named, receive_over, send_over
 from tincan.apps.files.folders import HANDLES, UNFINISHED
-from tincan.apps.files.frames import End, Entry, Have
+from tincan.apps.files.frames import Entry, Have
 from tincan.apps.files.hashing import digest_of
 from tincan.apps.files.names import aside_name, partial_name
 from tincan.apps.files.partials import checkpoints
@@ -36,7 +36,7 @@ def entry(name: str, content: bytes, mode: int = 0o644) -> tuple[Entry, tuple[st
 def put(store: Store, index: int, content: bytes, offset: int = 0) -> None:
     store.begin(index, offset)
     store.write(memoryview(content)[offset:])
-    store.finish(End(index, len(content), digest_of(content)))
+    store.finish(index, digest_of(content))
     store.let_go()
 
 
@@ -57,7 +57,7 @@ def test_a_file_appears_only_when_it_is_whole(tmp_path: Path, handles: bool) -> 
     partial = tmp_path / "d" / partial_name("x")
     assert contents(tmp_path) == {"d/": b"", f"d/{partial_name('x')}": b"hello"}
     assert partial.stat().st_mode & 0o777 == 0o600
-    store.finish(End(0, 5, digest_of(b"hello")))
+    store.finish(0, digest_of(b"hello"))
     store.close()
     assert contents(tmp_path) == {"d/": b"", "d/x": b"hello"}
     assert (tmp_path / "d/x").stat().st_mtime_ns == 10**18
@@ -68,9 +68,77 @@ def test_damaged_content_gets_no_name(tmp_path: Path, handles: bool) -> None:
     store.begin(0, 0)
     store.write(memoryview(b"hellO"))
     with pytest.raises(LeftOut, match="damaged"):
-        store.finish(End(0, 5, digest_of(b"hello")))
+        store.finish(0, digest_of(b"hello"))
     store.close()
     assert not (tmp_path / "x").exists()
+
+
+def in_one(store: Store, content: bytes) -> None:
+    store.whole(0, memoryview(content), digest_of(content))
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o755, 0o444, 0o000])
+@pytest.mark.parametrize("name", ["x", "d/x"])
+def test_a_small_file_is_put_there_at_once(tmp_path: Path, handles: bool, name: str, mode: int) -> None:
+    store = Store(tmp_path, [entry(name, b"hello", mode)], overwrite=False, handles=handles)
+    assert survey(store) == []
+    in_one(store, b"hello")
+    assert contents(tmp_path) == {"d/": b"", "d/x": b"hello"} if name == "d/x" else {"x": b"hello"}
+    found = (tmp_path / name).stat()
+    assert (found.st_mode & 0o777, found.st_mtime_ns, found.st_nlink) == (mode, 10**18, 1)
+    store.close()
+
+
+def test_a_small_file_that_is_damaged_gets_no_name(tmp_path: Path, handles: bool) -> None:
+    store = Store(tmp_path, [entry("x", b"hello")], overwrite=False, handles=handles)
+    with pytest.raises(LeftOut, match="damaged"):
+        store.whole(0, memoryview(b"hellO"), digest_of(b"hello"))
+    store.close()
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize("there", ["file", "folder", "symlink"])
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_small_file_takes_nobodys_place(tmp_path: Path, handles: bool, there: str, overwrite: bool) -> None:
+    """What appears after the survey: a file is replaced only with --overwrite, nothing is followed."""
+    outside = tree(tmp_path / "outside", {"secret": b"mine"})
+    target = tmp_path / "to"
+    store = Store(target, [entry("x", b"hello")], overwrite=overwrite, handles=handles)
+    assert survey(store) == []
+    if there == "file":
+        (target / "x").write_bytes(b"mine")
+    elif there == "folder":
+        (target / "x").mkdir()
+    else:
+        (target / "x").symlink_to(outside / "secret")
+    if overwrite and there != "folder":
+        in_one(store, b"hello")
+        assert not (target / "x").is_symlink()
+        assert (target / "x").read_bytes() == b"hello"
+    else:
+        with pytest.raises(LeftOut):
+            in_one(store, b"hello")
+        assert there == "folder" or (target / "x").read_bytes() == b"mine"
+    store.close()
+    assert contents(outside) == {"secret": b"mine"}
+
+
+def test_a_small_file_takes_the_place_of_what_was_left_of_it(tmp_path: Path, handles: bool) -> None:
+    (tmp_path / partial_name("x")).write_bytes(b"")
+    store = Store(tmp_path, [entry("x", b"hello")], overwrite=False, handles=handles)
+    assert survey(store) == []
+    in_one(store, b"hello")
+    store.close()
+    assert contents(tmp_path) == {"x": b"hello"}
+
+
+def test_a_small_file_leaves_what_another_receiver_writes(tmp_path: Path, handles: bool) -> None:
+    one, two = (Store(tmp_path, [entry("x", b"hello")], overwrite=False, handles=handles) for _ in range(2))
+    one.begin(0, 0)
+    with pytest.raises(LeftOut, match="another receiver"):
+        in_one(two, b"hello")
+    two.close()
+    one.close()
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
@@ -99,7 +167,7 @@ def test_a_folder_swapped_for_a_symlink_meanwhile_is_not_followed(tmp_path: Path
     (target / "d").rename(tmp_path / "moved")
     (target / "d").symlink_to(outside)
     store.write(memoryview(b"one"))
-    store.finish(End(0, 3, digest_of(b"one")))
+    store.finish(0, digest_of(b"one"))
     store.let_go()
     put(store, 1, b"two")
     store.close()
@@ -134,7 +202,7 @@ def test_a_file_that_appears_meanwhile_is_not_overwritten(tmp_path: Path, handle
     store.write(memoryview(b"hello"))
     (tmp_path / "x").write_bytes(b"mine")
     with pytest.raises(LeftOut, match="already"):
-        store.finish(End(0, 5, digest_of(b"hello")))
+        store.finish(0, digest_of(b"hello"))
     store.close()
     assert (tmp_path / "x").read_bytes() == b"mine"
 
@@ -165,7 +233,7 @@ def test_two_receivers_never_write_one_partial(tmp_path: Path) -> None:
     with pytest.raises(LeftOut, match="another receiver"):
         two.begin(0, 0)
     one.write(memoryview(content)[100_000:])
-    one.finish(End(0, len(content), digest_of(content)))
+    one.finish(0, digest_of(content))
     one.close()
     two.close()
     assert contents(tmp_path) == {"x": content}
@@ -191,7 +259,7 @@ def test_a_strange_partial_is_kept_until_the_new_file_is_complete(tmp_path: Path
     store.begin(0, 0)
     assert (tmp_path / aside_name("x", 1)).read_bytes() == b"something else"
     store.write(memoryview(b"hello"))
-    store.finish(End(0, 5, digest_of(b"hello")))
+    store.finish(0, digest_of(b"hello"))
     store.close()
     assert contents(tmp_path) == {"x": b"hello"}
 
