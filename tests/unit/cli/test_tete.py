@@ -6,7 +6,6 @@ import contextlib
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from typing import IO
 
 import pytest
 
+from unit.apps.tete.pairs import free_ports
 from unit.cli.programs import PATIENCE, environment, run, sentence
 
 LOW, HIGH = "127.0.0.1", "127.0.0.2"
@@ -60,8 +60,8 @@ class End:
 
 
 def ports() -> tuple[str, str]:
-    with socket.create_server((LOW, 0)) as first, socket.create_server((LOW, 0)) as second:
-        return str(first.getsockname()[1]), str(second.getsockname()[1])
+    one, two = free_ports()
+    return str(one), str(two)
 
 
 @contextlib.contextmanager

@@ -116,22 +116,33 @@ _Found = asyncio.Queue[VisitedMailbox | PeerRefused]
 async def _find(code: str, tell: Tell, before_mdns: list[asyncio.Task[Any]]) -> VisitedMailbox:
     """Return the mailbox of the attaching can, from the first of its addresses that answers."""
     found: _Found = asyncio.Queue()
-    async with asyncio.TaskGroup() as group:
-        tasks = [
-            group.create_task(_look_on_loopback(code, found)),
-            group.create_task(_look_by_mdns(code, found, tell, before_mdns)),
-        ]
-        tell(PlaceReady("lan"))
-        mailbox = await found.get()
-        for task in tasks:
-            task.cancel()
-    while not found.empty():
-        late = found.get_nowait()
-        if isinstance(late, VisitedMailbox):
-            await late.close(done=False)
+    taken: list[VisitedMailbox | PeerRefused] = []
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(_look_on_loopback(code, found)),
+                group.create_task(_look_by_mdns(code, found, tell, before_mdns)),
+            ]
+            tell(PlaceReady("lan"))
+            taken.append(await found.get())
+            for task in tasks:
+                task.cancel()
+    except BaseException:  # cancelled, when one was found already
+        for mailbox in taken:
+            await _leave(mailbox)
+        raise
+    finally:
+        while not found.empty():
+            await _leave(found.get_nowait())
+    (mailbox,) = taken
     if isinstance(mailbox, PeerRefused):
         raise mailbox
     return mailbox
+
+
+async def _leave(mailbox: VisitedMailbox | PeerRefused) -> None:
+    if isinstance(mailbox, VisitedMailbox):
+        await mailbox.close(done=False)
 
 
 async def _look_on_loopback(code: str, found: _Found) -> None:

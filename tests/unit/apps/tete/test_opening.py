@@ -15,16 +15,11 @@ from tincan.apps.tete.opening import keep_alive, open_connection
 from tincan.apps.tete.security import Connection, Peer, Security
 from tincan.apps.tete.settings import TeteSettings
 from tincan.errors import DeviceMissing, NoPath
-from unit.apps.tete.pairs import foreign
+from unit.apps.tete.pairs import foreign, free_ports
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs all of 127.0.0.0/8 on loopback")
 
 LOW, HIGH, THIRD = "127.0.0.1", "127.0.0.2", "127.0.0.3"
-
-
-def free_ports() -> tuple[int, int]:
-    with socket.create_server((LOW, 0)) as first, socket.create_server((LOW, 0)) as second:
-        return first.getsockname()[1], second.getsockname()[1]
 
 
 def both_settings(low: str = LOW, high: str = HIGH) -> tuple[TeteSettings, TeteSettings]:
