@@ -29,15 +29,19 @@ CLONE_NEWNET = 0x40000000  # <sched.h>
 MOUNTS = Path("/run/netns")  # where `ip netns` keeps the names
 FILES = Path("/etc/netns")  # `ip netns exec NAME` mounts FILES/NAME/* over the files in /etc
 
-REAPER = """
+# Names go first, so that nobody can enter any more; who is inside is known by the numbers of the namespaces,
+# and who is just about to enter (`ip netns exec NAME ...`) by the name among its arguments.
+REAPER = r"""
 read -r _
-each() { for path in /run/netns/"$1"-*; do [ -e "$path" ] && echo "netns $2 ${path##*/}"; done; }
-for _ in 1 2 3; do
-  pids=$(each "$1" pids | ip -force -batch -)
+spaces=$(stat -c "net:[%i]" /run/netns/"$1"-*)
+for path in /run/netns/"$1"-*; do [ -e "$path" ] && echo "netns del ${path##*/}"; done | ip -force -batch -
+for _ in 1 2 3 4 5 6 7 8 9; do
+  inside=$(find /proc/[0-9]*/ns/net -maxdepth 0 -printf '%l %p\n' | grep -F "${spaces:-none}")
+  entering=$(grep -lsz "^$1-" /proc/[0-9]*/cmdline)
+  pids=$(echo "$inside" "$entering" | grep -o '/proc/[0-9]*' | cut -d/ -f3)
   [ -n "$pids" ] || break
   kill -KILL $pids
 done
-each "$1" del | ip -force -batch -
 rm -rf /etc/netns/"$1"-* "$2"
 """
 
