@@ -243,12 +243,16 @@ class GroupVpn16(_V16):
         least: int = 1,
         interval: float = 1,
         port: int = 5222,
+        on_demand: bool = True,
         **more: Any,
     ) -> None:
-        """``least``: how many others to hear of before any is linked to, so that a small ring is always the same."""
+        """``least``: how many others to hear of before any is linked to, so that a small ring is always the same.
+
+        ``on_demand``: make a link when a packet wants one (``num_on_demand`` 0 is false).
+        """
         super().__init__(uid_of(ip4), ip4, **more)
         self.switchmode, self.successors, self.interval, self.port = switchmode, successors, interval, port
-        self.least = least
+        self.least, self.on_demand = least, on_demand
         self.discovered: list[str] = []
         self.inbound: set[str] = set()
         net = ip4.rsplit(".", 2)[0]
@@ -342,7 +346,7 @@ class GroupVpn16(_V16):
             return []
         told = {"msg_type": "forward", "src_uid": self.uid, "dst_uid": uid, "packet": data[2:].hex()}
         sent = self.forward(told)
-        if uid not in self.peers:
+        if self.on_demand and uid not in self.peers:
             self.peers[uid] = {"uid": uid, "ttl": now + 60}
             sent.append(self.message("con_req", uid, self._words("on_demand")))
         return sent

@@ -147,6 +147,42 @@ def test_v16_groupvpn(lab: Lab) -> None:
     nodes["bob"].until(kind=3)  # an advertisement came over a link
 
 
+def test_v16_controllers_carry_what_has_no_link(lab: Lab) -> None:
+    """A ring of four without links on demand: who is opposite is reached through controllers alone, by TCP too."""
+    ips = {f"n{n}": f"10.9.0.{n}" for n in (1, 2, 3, 4)}
+    town = Town(lab, list(ips))
+    nodes = {
+        name: town.node(lab.host(name), "group16", name, ip4=ip4, successors=1, least=3, on_demand=False)
+        for name, ip4 in ips.items()
+    }
+    first, second, third, fourth = sorted(ips, key=lambda name: uid_of(ips[name]))
+    for name, others in (
+        (first, (second, fourth)),
+        (second, (first, third)),
+        (third, (second, fourth)),
+        (fourth, (first, third)),
+    ):
+        nodes[name].until(online=sorted(uid_of(ips[other]) for other in others))
+    nodes[first].ping(ips[third])  # 20 a second, and none is lost or comes twice
+    said = bytes(range(256)) * 400
+    with (
+        nodes[third].host.namespace.socket(socket.AF_INET, socket.SOCK_STREAM) as listening,
+        nodes[first].host.namespace.socket(socket.AF_INET, socket.SOCK_STREAM) as calling,
+    ):
+        listening.bind((ips[third], 7777))
+        listening.listen()
+        calling.settimeout(WITHIN)
+        listening.settimeout(WITHIN)
+        calling.connect((ips[third], 7777))
+        answering, _ = listening.accept()
+        with answering:
+            answering.settimeout(WITHIN)
+            calling.sendall(said)
+            calling.shutdown(socket.SHUT_WR)
+            heard = b"".join(iter(lambda: answering.recv(1 << 16), b""))
+    assert heard == said
+
+
 def test_v16_socialvpn(lab: Lab) -> None:
     town = Town(lab, ["alice", "bob"])
     alice, bob = (

@@ -64,7 +64,7 @@ def linkd(
             print(f"The TinCan module is on {name}; its API is at {where}.", file=sys.stderr, flush=True)
 
     try:
-        run_async(run_linkd(Settings(tap, path, owner_fd), open_plane, ready, drivers))
+        run_async(run_linkd(Settings(tap, path, owner_fd, ipop is not None), open_plane, ready, drivers))
     except KeyboardInterrupt:  # SIGTERM as well: the good end of something that runs until it is told to stop
         if not quiet:
             print("The TinCan module has stopped.", file=sys.stderr, flush=True)

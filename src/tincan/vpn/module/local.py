@@ -71,8 +71,12 @@ OpenPlane: TypeAlias = Callable[[PlaneSettings], contextlib.AbstractAsyncContext
 
 
 @contextlib.asynccontextmanager
-async def open_module(open_plane: OpenPlane, *, tap: str | None = None) -> AsyncIterator[LocalModule]:
+async def open_module(
+    open_plane: OpenPlane, *, tap: str | None = None, carried: bool = False
+) -> AsyncIterator[LocalModule]:
     """Make a tap and a module that drives it; at the end the links and the tap are gone.
+
+    ``carried``: its controllers carry packets without a link themselves (see `PlaneSettings`).
 
     Raises what ``open_plane`` raises (`DeviceMissing` without root), also
     later, when the packet path has failed.
@@ -80,7 +84,8 @@ async def open_module(open_plane: OpenPlane, *, tap: str | None = None) -> Async
     with plain_errors():
         async with asyncio.TaskGroup() as group, contextlib.AsyncExitStack() as stack:
             module = LocalModule(open_plane, group, stack)
-            await module.begin(PlaneSettings() if tap is None else PlaneSettings(tap=tap))
+            settings = PlaneSettings(carried=carried)
+            await module.begin(settings if tap is None else dataclasses.replace(settings, tap=tap))
             try:
                 yield module
             finally:

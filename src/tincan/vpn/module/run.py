@@ -34,6 +34,9 @@ class Settings:
     owner: int | None = None
     """An open socket that the API is spoken on as well; the module ends with it."""
 
+    carried: bool = False
+    """Controllers carry packets without a link themselves, as IPOP's do: each is told."""
+
 
 async def run_linkd(
     settings: Settings,
@@ -48,7 +51,10 @@ async def run_linkd(
     """
     _raise_file_limit()
     with plain_errors():
-        async with open_module(open_plane, tap=settings.tap) as module, contextlib.AsyncExitStack() as stack:
+        async with contextlib.AsyncExitStack() as stack:
+            module = await stack.enter_async_context(
+                open_module(open_plane, tap=settings.tap, carried=settings.carried)
+            )
             tap = (await module.identity()).tap
             path = settings.path
             if path is None and settings.owner is None:

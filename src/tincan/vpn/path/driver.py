@@ -218,7 +218,7 @@ class PumpedPlane:
         settings = self._settings
         own = [(address.packed, address.network.prefixlen) for address in settings.addresses]
         ra, dhcp = settings.allow_ra, settings.allow_dhcp
-        await self._all(Configure(_largest(settings), own, dhcp, ra, settings.translation))
+        await self._all(Configure(_largest(settings), own, dhcp, ra, settings.translation, settings.carried))
 
     def received(self, number: int, datagram: bytes) -> None:
         """Take a datagram of a relayed link."""

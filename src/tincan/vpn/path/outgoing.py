@@ -36,7 +36,7 @@ from tincan.vpn.path.headers import (
 from tincan.vpn.path.mtu import PathMtu
 from tincan.vpn.path.plane import Cipher
 from tincan.vpn.path.routes import OWN, Everybody, Prefix, Routes
-from tincan.vpn.path.split import split
+from tincan.vpn.path.split import split, whole
 from tincan.vpn.path.switch import FLOOD_BURST, FLOOD_RATE, Bucket, Lesson, MacTable, group
 from tincan.vpn.path.toobig import clamp_mss, fragmented, icmp_too_big
 from tincan.vpn.path.vnet import LENGTH, NEEDS_CHECKSUM, NOTHING, Vnet, unpack
@@ -46,6 +46,9 @@ from tincan.vpn.path.words import Found, Local, Spent, Wanted
 
 _CHECKSUM_FIELD = struct.Struct("=HH")
 """In the vnet header: where the checksum starts, and where it goes."""
+
+CARRIED_RATE, CARRIED_BURST = 4000.0, 500.0
+"""Packets without a link that are given to somebody else to carry, per second and at once."""
 
 ALWAYS = 1280
 """IPv6 packets of this size pass everywhere (RFC 8200, section 5), on a path that takes less in fragments."""
@@ -66,6 +69,8 @@ class Outgoing:
         self._everybody = Everybody()
         self._filter = Filter(self.routes)
         self._waiting = Waiting()
+        self._carried = False
+        self._carriage = Bucket(CARRIED_RATE, CARRIED_BURST)
         self._early: dict[int, int] = {}
         """The epoch of links that the in pump knows already, and has heard on."""
         self._floods = Bucket(FLOOD_RATE, FLOOD_BURST)
@@ -73,8 +78,17 @@ class Outgoing:
 
     # -- orders
 
-    def configure(self, largest: int, own: Iterable[Prefix], allow_dhcp: bool, allow_ra: bool, now: float) -> None:
-        """Take new settings; ``largest`` is what the tap gives at most."""
+    def configure(
+        self,
+        largest: int,
+        own: Iterable[Prefix],
+        allow_dhcp: bool,
+        allow_ra: bool,
+        now: float,
+        carried: bool = False,
+    ) -> None:
+        """Take new settings; ``largest`` is what the tap gives at most, ``carried``: see `PlaneSettings`."""
+        self._carried = carried
         self._everybody = Everybody(own)
         self._filter = Filter(self.routes, allow_dhcp, allow_ra)
         if largest != self._largest:
@@ -140,8 +154,8 @@ class Outgoing:
                 for number in self.routes.owners():
                     if number in self.links:
                         self._send(self.links[number], buffer, 0, now)
-        elif self.routes.owner(destination) != OWN and self._waiting.add(destination, bytes(buffer), now):
-            self.events.append(Wanted(bytes(buffer[LENGTH:]), destination))
+        elif self.routes.owner(destination) != OWN:
+            self._linkless(destination, buffer, 0, now)
 
     def _frame(self, buffer: Buffer, now: float) -> None:
         destination, source = bytes(buffer[LENGTH : LENGTH + 6]), bytes(buffer[LENGTH + 6 : LENGTH + 12])
@@ -158,11 +172,18 @@ class Outgoing:
         if link is not None:
             self._send(link, buffer, start, now)
         elif not self.links:
-            if self._waiting.add(destination, bytes(buffer), now):
-                self.events.append(Wanted(bytes(buffer[LENGTH:]), destination))
+            self._linkless(destination, buffer, start, now)
         elif number != OWN and self._floods.take(now):
             for one in list(self.links.values()):
                 self._send(one, buffer, start, now)
+
+    def _linkless(self, destination: bytes, buffer: Buffer, start: int, now: float) -> None:
+        """Keep a packet until a link has its destination, and tell of it; or give all to who carries them himself."""
+        if not self._carried and not self._waiting.add(destination, bytes(buffer), now):
+            return
+        packets = whole(bytes(buffer[LENGTH:]), start, unpack(buffer), self._largest)
+        told = [packet for packet in packets if self._carriage.take(now)] if self._carried else packets[:1]
+        self.events += [Wanted(packet, destination) for packet in told]
 
     def _send(self, link: OutLink, buffer: Buffer, start: int, now: float) -> None:
         """Send a packet by a link; ``start`` is where its IP header begins, negative if it has none."""

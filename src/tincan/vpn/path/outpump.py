@@ -180,7 +180,7 @@ class OutPump:
             case SetPeer():
                 core.set_peer(order.link, order.prefixes, now)
             case Configure():
-                core.configure(order.largest, order.own, order.allow_dhcp, order.allow_ra, now)
+                core.configure(order.largest, order.own, order.allow_dhcp, order.allow_ra, now, order.carried)
             case Report():
                 return {
                     link.number: {

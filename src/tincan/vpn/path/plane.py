@@ -107,6 +107,8 @@ class PlaneSettings:
     """Let other's IPv6 router advertisements and redirects pass (switch mode)."""
     translation: dict[int, dict[str, str]] | None = None
     """IP mode: for each link number what `tincan.vpn.social.translate.Translator.of` takes; None: untranslated."""
+    carried: bool = False
+    """Somebody else carries packets that no link is for: `Unroutable` is given for each of them, and none is kept."""
 
 
 @dataclass(frozen=True)
@@ -146,8 +148,9 @@ class LinkStatistics:
 class Unroutable:
     """A packet came out of the tap that no link is for: an IP packet, or a frame in switch mode without any link.
 
-    Given once a second for each destination at most. The plane keeps the first
-    packets for a destination a few seconds and sends them when a link has got it.
+    Complete, with its checksum, and of the tap's size. Given once a second for each destination at most: the plane
+    keeps the first packets for a destination a few seconds and sends them when a link has got it. With
+    `PlaneSettings.carried` each packet is given, within reason, and none is kept.
     """
 
     packet: bytes

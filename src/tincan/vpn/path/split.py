@@ -11,8 +11,21 @@ means nothing then (RFC 6864, section 4.1), and counts up where it is not.
 
 from __future__ import annotations
 
-from tincan.vpn.path.headers import CWR, FIN, PSH, TCP, UDP, Buffer, Layout, parse, pseudo, with_ip_checksum
-from tincan.vpn.path.vnet import GSO_ECN, GSO_TCP4, GSO_TCP6, GSO_UDP, Vnet
+from tincan.vpn.path.headers import (
+    CHECKSUM_AT,
+    CWR,
+    FIN,
+    PSH,
+    TCP,
+    UDP,
+    Buffer,
+    Layout,
+    completed,
+    parse,
+    pseudo,
+    with_ip_checksum,
+)
+from tincan.vpn.path.vnet import GSO_ECN, GSO_TCP4, GSO_TCP6, GSO_UDP, NEEDS_CHECKSUM, Vnet
 
 TRANSPORT = {GSO_TCP4: TCP, GSO_TCP6: TCP, GSO_UDP: UDP}
 
@@ -34,6 +47,25 @@ def split(packet: Buffer, start: int, vnet: Vnet, limit: int) -> list[bytes] | N
     if size <= 0 or head + size > limit:
         return None
     return (_split_tcp if tcp else _split_udp)(packet, layout, head, size)
+
+
+def whole(packet: bytes, start: int, vnet: Vnet, limit: int) -> list[bytes]:
+    """Give what the wire would have seen in place of one packet of the tap: of its size, and with its checksums.
+
+    For somebody who carries it where there is no vnet header. What cannot be split stays as it is.
+    """
+    if not vnet.gso:
+        at = vnet.checksum_start
+        return [completed(packet, at, at + vnet.checksum_offset) if vnet.flags & NEEDS_CHECKSUM else packet]
+    segments = split(packet, start, vnet, limit) if start >= 0 else None
+    return [_finished(segment, start) for segment in segments or ()] or [packet]
+
+
+def _finished(segment: bytes, start: int) -> bytes:
+    layout = parse(segment, start)
+    if layout is None:
+        return segment
+    return completed(segment, layout.transport, layout.transport + CHECKSUM_AT[layout.protocol])
 
 
 def _network(packet: Buffer, layout: Layout, length: int, count: int) -> bytes:

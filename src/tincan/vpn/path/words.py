@@ -139,6 +139,7 @@ class Configure(Word, frozen=True):
     allow_dhcp: bool
     allow_ra: bool
     translation: dict[int, dict[str, str]] | None
+    carried: bool
 
 
 class Inject(Word, frozen=True):

@@ -38,9 +38,9 @@ class Plane:
         self.incoming = Incoming(self.switched)
         self.now = 0.0
 
-    def configure(self, *own: str, allow_dhcp: bool = False, allow_ra: bool = False) -> None:
+    def configure(self, *own: str, allow_dhcp: bool = False, allow_ra: bool = False, carried: bool = False) -> None:
         prefixes = [(i.packed, i.network.prefixlen) for i in map(ip_interface, own)]
-        self.outgoing.configure(self.largest, prefixes, allow_dhcp, allow_ra, self.now)
+        self.outgoing.configure(self.largest, prefixes, allow_dhcp, allow_ra, self.now, carried)
         self.incoming.configure(prefixes, allow_dhcp, allow_ra)
 
     def connect(self, peer: str, cipher: Cipher = Cipher.AES_128_GCM) -> int:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tincan.vpn.path import wire
+from tincan.vpn.path.outgoing import CARRIED_BURST
 from tincan.vpn.path.plane import Cipher
 from tincan.vpn.path.switch import FLOOD_BURST
 from tincan.vpn.path.vnet import NEEDS_CHECKSUM, Vnet, unpack
@@ -121,6 +122,58 @@ def test_packets_wait_for_a_link() -> None:
     one.peer("b", p.B4)
     two.settle()
     assert two.arrived("b") == [first, second]
+
+
+def test_a_packet_that_waits_is_told_complete() -> None:
+    """Whoever hears of it has no vnet header that says what is still to be done to it."""
+    for packet in (p.tcp(payload=b"odd", partial=True), p.udp(p.A6, p.B6, b"x", partial=True)):
+        one = Plane("a")
+        one.configure(f"{p.A4}/24", f"{p.A6}/64")
+        one.outgoing.take(p.gso(packet, 0)[:1] + bytes(1) + p.gso(packet, 0)[2:], 0.0)
+        one.exchange_words()
+        [told] = one.told
+        assert isinstance(told, Wanted)
+        assert p.checksum_right(told.packet)
+        assert not p.checksum_right(packet)
+        assert len(told.packet) == len(packet)
+
+
+@pytest.mark.parametrize("framed", [False, True])
+def test_packets_that_others_carry_are_all_told_and_none_is_kept(framed: bool) -> None:
+    one, other = Plane("a", framed), Plane("b", framed)
+    one.configure(f"{p.A4}/24", carried=True)
+    start = 14 if framed else 0
+    payload = bytes(range(256)) * 20
+    large = p.tcp(payload=payload, partial=True)
+    small = [p.tcp(sequence=n, payload=bytes(n)) for n in range(100)]
+    for packet in small:
+        one.outgoing.take(p.plain(p.frame(packet) if framed else packet), 0.0)
+    one.outgoing.take(p.gso(p.frame(large) if framed else large, 1000, start), 0.0)
+    one.exchange_words()
+    told = [word.packet for word in one.told if isinstance(word, Wanted)]
+    assert [packet[start:] for packet in told[:100]] == small
+    segments = told[100:]
+    assert len(segments) == 6
+    assert all(p.checksum_right(packet, start) and len(packet) <= 1040 + start for packet in segments)
+    assert b"".join(p.read(packet, start)[4][20:] for packet in segments) == payload
+    two = Net(one, other)
+    other.configure(f"{p.B4}/24")
+    other.peer("a", p.A4)
+    one.peer("b", p.B4)
+    two.settle()
+    assert two.arrived("b") == []  # it is on its way already
+
+
+def test_more_than_anybody_carries_is_not_told() -> None:
+    one = Plane("a")
+    one.configure(f"{p.A4}/24", carried=True)
+    for n in range(3 * int(CARRIED_BURST)):
+        one.outgoing.take(p.plain(p.tcp(sequence=n)), 0.0)
+    one.exchange_words()
+    assert len(one.told) == CARRIED_BURST
+    one.outgoing.take(p.plain(p.tcp()), 1.0)
+    one.exchange_words()
+    assert len(one.told) == CARRIED_BURST + 1
 
 
 def test_a_removed_link_is_gone() -> None:
