@@ -83,6 +83,7 @@ async def _add(phrase: Phrase | None, called: str | None, yes: bool, options: Me
         name = await _greet(link.control, options.name or _login())
 
         async def ask(peer: PublicIdentity) -> bool:
+            _with(friends.read(), peer, called, name)  # what could not be kept is told before anybody agrees
             output.note(f"{name} has the fingerprint {peer.fingerprint}; yours is {identity.public.fingerprint}.")
             return yes or await _ask(f"Make {name} a friend? [y/N] ", output)
 
@@ -181,6 +182,7 @@ async def _befriend_roster(account: XmppAccount, yes: bool, output: Output) -> N
         name = channel.who.partition("@")[0]
 
         async def ask(peer: PublicIdentity) -> bool:
+            _with(friends.read(), peer, None, name)
             output.note(f"{channel.who} has the fingerprint {peer.fingerprint}.")
             async with asking:
                 return yes or await _ask(f"Make {channel.who} a friend? [y/N] ", output)

@@ -74,6 +74,19 @@ def test_two_become_friends(tmp_path: Path, phrase: str) -> None:
     assert len(listed(alice)) == 1
 
 
+def test_a_name_that_is_taken_is_told_before_anybody_agrees(tmp_path: Path, phrase: str) -> None:
+    alice, _ = both_add(tmp_path, phrase)
+    carol = start(tmp_path / "carol", "add", "--yes", "--name", "Carol", phrase)
+    can = start(alice, "add", "--yes", "--name", "Alice", "--as", "bob", phrase)
+    _, err = can.communicate(timeout=PATIENCE)
+    assert can.returncode == 2, err
+    assert "Another friend is called bob already." in err.splitlines()[-1]
+    _, err = carol.communicate(timeout=PATIENCE)
+    assert carol.returncode != 0, err
+    assert len(listed(alice)) == 2
+    assert len(listed(tmp_path / "carol")) == 1
+
+
 def test_a_pipe_is_no_friend(tmp_path: Path, phrase: str) -> None:
     tmp_path.joinpath("alice").mkdir()
     pipe = subprocess.Popen(

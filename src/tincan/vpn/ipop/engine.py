@@ -2,7 +2,8 @@
 
 One task does everything in the order in which it came: datagrams, events of
 the module, events of the overlay. The others only fill its queue, which is
-bounded; a datagram too many is lost, as datagrams are.
+bounded; a datagram too many is lost, as datagrams are. Packets without a link
+may take half of it, so that there is room for calls however many there are.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from tincan.vpn.ipop.effects import Address, Ask, Effect, Identify, Login, Look,
 from tincan.vpn.ipop.events import OverlayEvent, SignedIn, SignedOut
 from tincan.vpn.ipop.overlay import Overlay
 from tincan.vpn.ipop.wire import Release
-from tincan.vpn.module.events import Event
+from tincan.vpn.module.events import Event, PacketUnrouted
 from tincan.vpn.module.interface import Module, ModuleError
 from tincan.vpn.module.methods import CreateLink, LinkState
 
@@ -87,7 +88,8 @@ class Engine:
         """
         try:
             async for event in events:
-                await self._inbox.put(event)
+                if not isinstance(event, PacketUnrouted) or self._inbox.qsize() < MAX_WAITING // 2:
+                    await self._inbox.put(event)
         except ModuleError as exc:
             logger.warning("%s", exc)
             return True

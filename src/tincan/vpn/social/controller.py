@@ -200,14 +200,15 @@ class Social:
         network = wanted or ranges.choose(book.network, used)
         if network == book.network:
             return book
-        if wanted is None:
-            self._tell(Moved(book.network, network))
 
         def move(current: Book) -> tuple[Book, Book]:
             moved = current.moved(network)
             return moved, moved
 
-        return self._shelf.change(move)
+        arranged = self._shelf.change(move)
+        if wanted is None:
+            self._tell(Moved(book.network, network))
+        return arranged
 
     async def _apply(self, book: Book) -> None:
         """Make everything as the book has it."""

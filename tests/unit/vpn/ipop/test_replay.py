@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
+
 from interop.ipop_controllers import GroupVpn14, GroupVpn16, SocialVpn16, ip6_of
+from tincan.vpn.ipop.engine import Engine
+from tincan.vpn.ipop.overlay import MemoryServer
 from tincan.vpn.ipop.wire import Release
 from tincan.vpn.module.events import NetworkChanged
+from tincan.vpn.module.memory import MemoryModule, MemoryNetwork
 from unit.vpn.ipop.world import Node, World, until
 from virtualtime import in_virtual_time
 
@@ -193,6 +198,44 @@ async def test_events_that_are_missed_end_nothing() -> None:
         await until(lambda: {"uid": b.controller.uid, "data": "offline", "type": "con_stat"} in seen)
         world.network.mend(a.module, b.module)
         await until(lambda: a.controller.online() and b.controller.online())
+
+
+@in_virtual_time
+async def test_packets_without_a_link_leave_room_for_calls() -> None:
+    """While the module is slow, its packets pile up; what a controller asks for is done all the same."""
+    gate = asyncio.Event()
+
+    class Slow(MemoryModule):
+        async def ask(self, method: str, params: msgspec.Struct) -> object:
+            await gate.wait()
+            return await super().ask(method, params)
+
+    slow = Slow(MemoryNetwork(), "slow")
+    heard: list[bytes] = []
+    overlay = MemoryServer().overlay()
+    engine = Engine(
+        slow,
+        overlay,
+        Release.V14,
+        send=lambda to, datagram: heard.append(datagram),
+        say=lambda text: None,
+        told=lambda *_: None,
+    )
+    here = ("::1", 40000)
+    gate.set()
+    running = asyncio.create_task(engine.run())
+    await asyncio.sleep(1)
+    gate.clear()
+    engine.arrived(b'\x02\x01{"m": "set_translation", "translate": 0}', here)
+    for _ in range(40):
+        for _ in range(100):
+            slow.want("10.0.0.1")
+        await asyncio.sleep(0.1)
+    engine.arrived(b'\x02\x01{"m": "echo_request", "msg": "still there"}', here)
+    gate.set()
+    await until(lambda: any(b"still there" in datagram for datagram in heard), 10)
+    running.cancel()
+    await asyncio.wait([running])
 
 
 @in_virtual_time
