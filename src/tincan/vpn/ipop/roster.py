@@ -156,7 +156,7 @@ class Roster:
     def _channel(self, bare: str, resource: str) -> RosterChannel | None:
         """Return the channel to a session, maybe a new one; None for other programs' sessions, and our own."""
         address = f"{bare}/{resource}"
-        if not resource.startswith(RESOURCE) or bare == self._account.user:
+        if not resource.startswith(RESOURCE) or bare.lower() == self.user.lower():
             return None
         if address not in self._channels:
             if len(self._channels) >= MAX_PEERS:

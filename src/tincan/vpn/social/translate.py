@@ -44,7 +44,11 @@ MAX_PORTS: Final = 100
 _ICMP: Final = 1
 _TCP: Final = 6
 _UDP: Final = 17
-_CHECKSUM: Final = {_TCP: 16, _UDP: 6, 33: 6, 136: 6}
+_UDP_LITE: Final = 136
+_NEVER_ZERO: Final = frozenset({_UDP, _UDP_LITE})
+"""Protocols that write all ones where the sum comes to zero (RFC 768; RFC 3828, section 3.1)."""
+
+_CHECKSUM: Final = {_TCP: 16, _UDP: 6, 33: 6, _UDP_LITE: 6}
 """Where a protocol has a checksum that covers the addresses: TCP, UDP, DCCP (RFC 4340), UDP-Lite (RFC 3828)."""
 
 _ABOUT_A_PACKET: Final = {3, 4, 11, 12}
@@ -148,7 +152,7 @@ class Translator:
         elif total or protocol != _UDP:  # zero in UDP: there is none
             total = (total ^ 0xFFFF) + grown
             total = ((total & 0xFFFF) + (total >> 16)) ^ 0xFFFF
-            _field.pack_into(packet, where, total or 0xFFFF if protocol == _UDP else total)
+            _field.pack_into(packet, where, total or 0xFFFF if protocol in _NEVER_ZERO else total)
         if protocol == _UDP:
             return self._udp(packet, head, pair, partial)
         if protocol == _TCP:

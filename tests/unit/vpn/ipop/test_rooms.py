@@ -107,7 +107,7 @@ async def test_what_is_heard() -> None:
 
 
 def roster() -> Roster:
-    return Roster("me@can.test", "secret", ssl.create_default_context(), host="192.0.2.1", port=5222)
+    return Roster("Me@Can.test", "secret", ssl.create_default_context(), host="192.0.2.1", port=5222)
 
 
 async def test_channels_to_friends() -> None:
