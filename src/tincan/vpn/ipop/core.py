@@ -143,6 +143,7 @@ class Dialect:
         for peer in self._asked_for(look.uid):
             link = peer.link
             state = numbers.get(link.number) if link is not None and link.number is not None else None
+            peer.shown = link is not None
             self._send(look.to, peer_state(peer, state, now))
 
     def overlay(self, event: OverlayEvent, now: float) -> None:
@@ -229,7 +230,7 @@ class Dialect:
 
     def _asked_for(self, uid: str) -> list[Peer]:
         if not uid:
-            return [peer for peer in self.node.peers.values() if peer.present or peer.link is not None]
+            return [peer for peer in self.node.peers.values() if peer.present or peer.link is not None or peer.shown]
         if uid in self.node.peers:
             return [self.node.peers[uid]]
         return [Peer(uid)] if wire.is_uid(uid) else []

@@ -103,4 +103,7 @@ class Peer:
     status: str = ""
     """The last ``con_stat``."""
 
+    shown: bool = False
+    """Whether the last ``peer_state`` told of a link: then the next one is owed, or controllers trim it for ever."""
+
     rate: Rate = field(default_factory=Rate)
