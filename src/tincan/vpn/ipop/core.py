@@ -211,6 +211,9 @@ class Dialect:
             self._endpoint = (ip, port)
         else:
             logger.warning("set_cb_endpoint: passed over; notifications leave for loopback addresses only")
+            return
+        for peer in self.node.peers.values():
+            peer.asked = False  # another controller has heard of none
 
     def _get_state(self, fields: Mapping[str, Any], source: Address, now: float) -> None:
         self._effects.append(Look(source, wire.text(fields, "uid").lower(), wire.truth(fields, "stats")))
@@ -244,9 +247,16 @@ class Dialect:
 
     def _said(self, event: Said) -> None:
         """A friend's controller says something to ours."""
-        if self.node.peer(event.uid) is None or not acceptable(event.kind, event.data):
+        peer = self.node.peer(event.uid)
+        if peer is None:
+            logger.info("%s is no node for us; what it sent is passed over", event.uid[:8])
+            return
+        reads_json = self.release is wire.Release.V16 and self.node.grouped
+        begins = event.kind == "send_msg" and not event.data.startswith("destroy")
+        if not acceptable(event.kind, event.data, requests_only=reads_json) or (begins and not peer.asked):
             logger.warning("%s sent a message that a controller must not get; it is passed over", event.uid[:8])
             return
+        peer.asked = peer.asked or event.kind == "con_req"
         self._notify(event.uid, event.data, event.kind)
 
     def _pass_on(self, overlay: int, uid: str, data: str, kind: str) -> None:

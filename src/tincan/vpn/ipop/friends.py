@@ -80,14 +80,14 @@ class Friends:
         return uids
 
 
-def acceptable(kind: str, data: str) -> bool:
-    """Whether a friend may say this to a controller."""
+def acceptable(kind: str, data: str, *, requests_only: bool = False) -> bool:
+    """Whether a friend may say this to a controller. ``requests_only``: it is v16's GroupVPN, which reads JSON."""
     if not _TYPE.fullmatch(kind) or kind in OWN_TYPES or len(data) > MAX_DATA:
         return False
     if kind == "con_resp":
         return is_end(data)
     if kind in ("con_req", "con_ack"):
-        return is_fingerprint(data) or is_end(data) or _is_request(data)
+        return _is_request(data) or (not requests_only and (is_fingerprint(data) or is_end(data)))
     return True
 
 

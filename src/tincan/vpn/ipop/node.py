@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import itertools
 import logging
@@ -40,11 +41,17 @@ class Node:
         self._effect = effect
         self._subnet = 32
         self._translation = False
+        self._group: frozenset[str] | None = None
 
     @property
     def mac(self) -> str:
         """The tap's MAC address, or what stands for it."""
         return mac_of(self.uid, self.identity)
+
+    @property
+    def grouped(self) -> bool:
+        """Whether this is a node of GroupVPN, which is named by its address."""
+        return self._group is not None
 
     def identified(self, identity: Identity) -> None:
         """The module has said what it is."""
@@ -52,8 +59,11 @@ class Node:
         self.mode = identity.mode
 
     def peer(self, uid: str) -> Peer | None:
-        """Return what is known of another node; None for what is no node, or ourselves, or one too many."""
-        if not wire.is_uid(uid) or uid == self.uid:
+        """Return what is known of another node; None for what is no node, or ourselves, or one too many.
+
+        GroupVPN's nodes know nobody but their group: its controllers end at a uid that they have no address for.
+        """
+        if not wire.is_uid(uid) or uid == self.uid or (self._group is not None and uid not in self._group):
             return None
         if uid not in self.peers and len(self.peers) >= MAX_FRIENDS:
             return None
@@ -71,6 +81,8 @@ class Node:
             logger.warning("set_local_ip: passed over; its addresses cannot be read")
             return
         self.uid, self.ip4, self.ip6 = uid, wire.text(fields, "ip4"), wire.text(fields, "ip6")
+        self._group = group_of(self.uid, self.ip4)
+        self.peers = {uid: peer for uid, peer in self.peers.items() if self._group is None or uid in self._group}
         subnet = wire.number(fields, "subnet_mask", 32)
         self._subnet = subnet if 0 < subnet <= 32 else 32
         if wire.truth(fields, "switchmode"):
@@ -126,6 +138,21 @@ class Node:
             self._effect(
                 Ask("set_translation", SetTranslation(self.ip4, dict(itertools.islice(seen.items(), MAX_PEERS))))
             )
+
+
+def group_of(uid: str, ip4: str) -> frozenset[str] | None:
+    """Return the uids that GroupVPN's controllers know beside this one; None for a node of another kind.
+
+    A uid is the SHA-1 of an address there, and what they have a table of is the node's own /16, without the 255s.
+    """
+    if uid != _named(ip4):
+        return None
+    network = ip4.rsplit(".", 2)[0]
+    return frozenset(_named(f"{network}.{third}.{last}") for third in range(255) for last in range(255))
+
+
+def _named(ip4: str) -> str:
+    return hashlib.sha1(ip4.encode(), usedforsecurity=False).hexdigest()
 
 
 def _interface(ip: str, prefix: int) -> ipaddress.IPv4Interface | ipaddress.IPv6Interface | None:

@@ -103,6 +103,9 @@ class Peer:
     status: str = ""
     """The last ``con_stat``."""
 
+    asked: bool = False
+    """Whether the controller has heard a ``con_req`` of it: v14's ends at a ``send_msg`` of who has not asked."""
+
     shown: bool = False
     """Whether the last ``peer_state`` told of a link: then the next one is owed, or controllers trim it for ever."""
 

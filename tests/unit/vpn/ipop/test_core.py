@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from interop.ipop_controllers import uid_of
 from tincan.link.description import Candidate as IceCandidate
 from tincan.vpn.ipop.candidates import NO_FINGERPRINT
 from tincan.vpn.ipop.core import Dialect
@@ -512,6 +513,31 @@ def test_what_peers_say() -> None:
         assert node.heard(Said(SMALL, kind, THEIRS)) == []
     assert node.heard(Said("what", "ping", "")) == node.heard(Said(OWN, "ping", "")) == []
     assert Node(endpoint=False).heard(Said(SMALL, "ping", "")) == []
+
+
+def test_a_group_knows_nobody_else() -> None:
+    """GroupVPN's controllers look every uid up in a table of their own /16, and v14's ends where there is none."""
+    own, member, stranger = uid_of("172.16.0.1"), uid_of("172.16.254.254"), uid_of("172.17.0.2")
+    for release, request in ((V14, THEIRS), (V16, json.dumps({"fpr": THEIRS, "con_type": "successor"}))):
+        node = Node(release, uid=own)
+        for uid in (member, stranger, SMALL):
+            node.heard(Heard(uid))
+        assert [state["uid"] for state in states(node)] == [member]
+        assert node.heard(Said(stranger, "con_req", request)) == node.heard(Said(SMALL, "ping", "")) == []
+        assert len(told(node.heard(Said(member, "con_req", request)))) == 1
+    assert node.heard(Said(member, "con_req", THEIRS)) == []  # v16's GroupVPN reads JSON
+    assert len(told(Node(V16).heard(Said(SMALL, "con_req", THEIRS)))) == 1  # its SocialVPN does not
+
+
+def test_who_has_not_asked_starts_nothing() -> None:
+    """v14 on demand takes a ``send_msg`` for the word to begin, and ends if it was not asked for the link before."""
+    node = Node()
+    assert node.heard(Said(SMALL, "send_msg", THEIRS)) == []
+    assert len(told(node.heard(Said(SMALL, "send_msg", "destroy" + SMALL)))) == 1
+    node.heard(Said(SMALL, "con_req", THEIRS))
+    assert len(told(node.heard(Said(SMALL, "send_msg", THEIRS)))) == 1
+    node.call("set_cb_endpoint", ip="::", port=0)  # the controller was started again
+    assert node.heard(Said(SMALL, "send_msg", THEIRS)) == []
 
 
 # -- packets ---------------------------------------------------------------------------
