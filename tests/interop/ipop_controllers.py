@@ -1,5 +1,6 @@
-"""IPOP's controllers told again: what v14.07 GroupVPN and v16.01 GroupVPN and SocialVPN send, in which order, and
-what they take from each answer. Written from the facts about them, not from their code; no sockets, no clock.
+"""IPOP's controllers told again: what GroupVPN and SocialVPN of v14.07 and v16.01 send, in which order, and what they
+take from each answer. Written from the facts about them, and compared with what the originals did when they were run
+against linkd, but none of their code; no sockets, no clock.
 
 They are as easily upset as the originals: a wrong version, an unknown kind of datagram, a field that is not there
 or a message of another form ends them with an exception. `start`, `receive` and `tick` return the datagrams to send.
@@ -140,7 +141,6 @@ class GroupVpn14(Controller):
                 ip4_mask=self.mask,
                 ip6_mask=64,
                 subnet_mask=32,
-                switchmode=self.switchmode,
             ),
             self.call("register_svc", username=self.user, password=self.password, host=self.host),
             self.call("set_switchmode", switchmode=self.switchmode),
@@ -148,10 +148,8 @@ class GroupVpn14(Controller):
             self.get_state(),
         ]
 
-    def set_remote_ip(self, uid: str, ip4: str) -> bytes:
-        if self.switchmode:
-            return self.call("set_remote_ip", uid=uid, ip4="127.0.0.1", ip6="::1/128")
-        return super().set_remote_ip(uid, ip4)
+    def get_state(self) -> bytes:
+        return self.call("get_state", stats=True)
 
     def tick(self, now: float) -> list[bytes]:
         if now - self.last <= self.wait:
@@ -283,11 +281,14 @@ class GroupVpn16(_V16):
             if uid not in self.peers:
                 self.peers[uid] = {"uid": uid, "ttl": now + 60}
                 sent.append(self.message("con_req", uid, self._words("successor")))
-        linked = [uid for uid, peer in self.peers.items() if "fpr" in peer]
+        linked = [uid for uid in self.peers if self.linked(uid)]
         told = {"msg_type": "advertise", "src_uid": self.uid, "peer_list": linked}
         sent += [self.icc_to(uid, told) for uid in linked]
         self.discovered.clear()
         return [*sent, self.get_state()]
+
+    def linked(self, uid: str) -> bool:
+        return bool(self.peers[uid].get("con_status") == "online" and "ip6" in self.peers[uid])
 
     def icc_to(self, uid: str, told: dict[str, Any]) -> bytes:
         uids = bytes.fromhex(self.uid) + bytes.fromhex(uid)
@@ -306,7 +307,10 @@ class GroupVpn16(_V16):
                 ttl = now + 30 if told["status"] == "online" else self.peers[uid]["ttl"]
                 if "stats" in told:
                     told["stats"][0]["sent_bytes_second"]
-                self.peers[uid] = {**told, "ttl": ttl}
+                self.peers[uid] = {**told, "ttl": ttl, "con_status": self.peers[uid].get("con_status")}
+        elif kind == "con_stat":
+            if uid in self.peers:
+                self.peers[uid]["con_status"] = told["data"]
         elif kind == "con_req":
             data = json.loads(told["data"])
             if uid not in self.peers or self.uid < uid:
@@ -354,8 +358,8 @@ class GroupVpn16(_V16):
     def forward(self, told: dict[str, Any]) -> list[bytes]:
         """Send a message to the linked node that is nearest to its destination and not beyond, going up the ring."""
         hop, goal = self.uid, told["dst_uid"]
-        for uid, peer in self.peers.items():
-            if "fpr" in peer and (hop < uid <= goal if hop < goal else hop > goal and (hop < uid or uid <= goal)):
+        for uid in self.peers:
+            if self.linked(uid) and (hop < uid <= goal if hop < goal else hop > goal and (hop < uid or uid <= goal)):
                 hop = uid
         return [] if hop == self.uid else [self.icc_to(hop, told)]
 
@@ -397,6 +401,8 @@ class SocialVpn16(_V16):
         elif kind == "peer_state":
             if told["status"] == "online":
                 self.by_ip4[told["ip4"]] = told["ip6"]
+            elif self.peers.get(uid, {}).get("status") == "online":
+                del self.by_ip4[self.peers[uid]["ip4"]]
             self.peers[uid] = told
             if "fpr" not in told and told["xmpp_time"] < 120:
                 self.asked[uid] = "req_sent"
@@ -420,3 +426,26 @@ class SocialVpn16(_V16):
             net = self.ip4.rpartition(".")[0]
             self.map[uid] = next(f"{net}.{n}" for n in range(101, 255) if f"{net}.{n}" not in taken)
         return [self.create_link(uid, fpr, cas), self.set_remote_ip(uid, self.map[uid])]
+
+
+class SocialVpn14(SocialVpn16):
+    """v14.07 SocialVPN: the same in the words of its release, and no statistics."""
+
+    version, kinds = 2, (CONTROL, PACKET)
+
+    def start(self, now: float) -> list[bytes]:
+        self.last = now
+        local = {"ip4_mask": 24, "ip6_mask": 64, "subnet_mask": 32}
+        return [
+            self.call("set_logging", logging=1),
+            self.call("set_translation", translate=1),
+            self.call("set_cb_endpoint", ip="::", port=0),
+            self.call("set_local_ip", uid=self.uid, ip4=self.ip4, ip6=ip6_of(self.uid), **local),
+            self.call("register_svc", username=self.user, password=self.password, host=self.host),
+            self.call("set_trimpolicy", trim_enabled=False),
+            self.get_state(),
+            self.call("set_network_ignore_list", network_ignore_list=["docker0"]),
+        ]
+
+    def get_state(self) -> bytes:
+        return self.call("get_state", stats=False)

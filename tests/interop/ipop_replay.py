@@ -16,9 +16,14 @@ import sys
 import time
 from typing import Any
 
-from interop.ipop_controllers import Controller, GroupVpn14, GroupVpn16, SocialVpn16
+from interop.ipop_controllers import Controller, GroupVpn14, GroupVpn16, SocialVpn14, SocialVpn16
 
-KINDS: dict[str, Any] = {"group14": GroupVpn14, "group16": GroupVpn16, "social16": SocialVpn16}
+KINDS: dict[str, Any] = {
+    "group14": GroupVpn14,
+    "group16": GroupVpn16,
+    "social14": SocialVpn14,
+    "social16": SocialVpn16,
+}
 
 
 def main(kind: str, port: int, options: dict[str, Any]) -> None:

@@ -183,10 +183,11 @@ def test_v16_controllers_carry_what_has_no_link(lab: Lab) -> None:
     assert heard == said
 
 
-def test_v16_socialvpn(lab: Lab) -> None:
+@pytest.mark.parametrize("kind", ["social14", "social16"])
+def test_socialvpn(lab: Lab, kind: str) -> None:
     town = Town(lab, ["alice", "bob"])
     alice, bob = (
-        town.node(lab.host(name), "social16", name, uid=uid)
+        town.node(lab.host(name), kind, name, uid=uid)
         for name, uid in (("alice", "a1" * 20), ("bob", "b2" * 20))
     )
     alice.until(online=["b2" * 20])

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 
 import msgspec
+import pytest
 
-from interop.ipop_controllers import GroupVpn14, GroupVpn16, SocialVpn16, ip6_of
+from interop.ipop_controllers import GroupVpn14, GroupVpn16, SocialVpn14, SocialVpn16, ip6_of
 from tincan.vpn.ipop.engine import Engine
 from tincan.vpn.ipop.overlay import MemoryServer
 from tincan.vpn.ipop.wire import Release
@@ -86,6 +87,20 @@ async def test_v14_switchmode() -> None:
     a, b = (group14(world, n, f"172.16.0.{i}", switchmode=1) for i, n in ((1, "a"), (2, "b")))
     async with world.running():
         await until(lambda: a.controller.online() and b.controller.online())
+    assert a.module.mode.mode == b.module.mode.mode == "switch"
+    assert set(a.module.peers) == {b.controller.uid}  # the addresses are told in this mode, too
+
+
+@in_virtual_time
+async def test_v16_switchmode() -> None:
+    world = World()
+    a, b = (
+        world.node(n, Release.V16, GroupVpn16(f"10.9.0.{i}", switchmode=1, **ACCOUNT))
+        for i, n in ((1, "a"), (2, "b"))
+    )
+    async with world.running():
+        await until(lambda: a.controller.online() and b.controller.online())
+        await until(lambda: a.controller.icc and b.controller.icc)
     assert a.module.mode.mode == b.module.mode.mode == "switch"
     assert a.module.peers == {}  # the mapping is a dummy
 
@@ -171,13 +186,18 @@ async def test_v16_a_packet_takes_the_way_by_controllers() -> None:
     assert forwarded[56:] == packet
 
 
+@pytest.mark.parametrize(("release", "kind"), [(Release.V14, SocialVpn14), (Release.V16, SocialVpn16)])
 @in_virtual_time
-async def test_v16_socialvpn_comes_together() -> None:
+async def test_socialvpn_comes_together(release: Release, kind: type[SocialVpn16]) -> None:
     world = World()
     uids = ["11" * 20, "22" * 20, "33" * 20]
-    nodes = [world.node(uid[:2], Release.V16, SocialVpn16(uid, **ACCOUNT)) for uid in uids]
+    nodes = [world.node(uid[:2], release, kind(uid, **ACCOUNT)) for uid in uids]
     async with world.running():
         await until(lambda: all(len(node.controller.online()) == 2 for node in nodes))
+        world.network.cut(nodes[0].module, nodes[1].module)
+        await until(lambda: not nodes[0].controller.online() & {uids[1]})
+        world.network.mend(nodes[0].module, nodes[1].module)
+        await until(lambda: all(len(node.controller.online()) == 2 for node in nodes), 200)
     for node in nodes:
         assert node.module.addresses.ip4 == "172.31.0.100/24"
         assert node.module.translation.own == "172.31.0.100"
