@@ -187,8 +187,7 @@ def test_v16_controllers_carry_what_has_no_link(lab: Lab) -> None:
 def test_socialvpn(lab: Lab, kind: str) -> None:
     town = Town(lab, ["alice", "bob"])
     alice, bob = (
-        town.node(lab.host(name), kind, name, uid=uid)
-        for name, uid in (("alice", "a1" * 20), ("bob", "b2" * 20))
+        town.node(lab.host(name), kind, name, uid=uid) for name, uid in (("alice", "a1" * 20), ("bob", "b2" * 20))
     )
     alice.until(online=["b2" * 20])
     bob.until(online=["a1" * 20])

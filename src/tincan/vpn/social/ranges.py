@@ -20,8 +20,10 @@ DEFAULT: Final = IPv4Network("172.31.0.0/16")
 OWN_OFFSET: Final = 100
 """This machine is 172.31.0.100, as IPOP's machines are."""
 
+PRIVATE: Final = tuple(map(IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10")))
+"""What a range may be a part of: RFC 1918, and RFC 6598. Python's ``is_private`` takes in much that is not for use."""
+
 SMALLEST: Final = 29
-LARGEST: Final = 8
 
 PREFIX_6: Final = bytes.fromhex("fd500dbc41f24a3c")
 """IPOP's: an IPv6 address is these 64 bits, and 64 bits of the identity's hash. It means the same everywhere."""
@@ -35,15 +37,12 @@ def parse_range(text: str) -> IPv4Network:
         network = IPv4Network(text)
     except ValueError:
         raise UsageError(f"{text!r} is no range of IPv4 addresses such as {DEFAULT}.") from None
-    private = network.is_private or network.subnet_of(IPv4Network("100.64.0.0/10"))
-    if not private or network.is_loopback or network.is_link_local or network.is_multicast:
+    if not any(network.subnet_of(private) for private in PRIVATE):
         raise UsageError(
             f"{network} is not for private use: take a part of 10/8, 172.16/12, 192.168/16 or 100.64/10."
         )
-    if not LARGEST <= network.prefixlen <= SMALLEST:
-        raise UsageError(
-            f"{network} is too {'large' if network.prefixlen < LARGEST else 'small'}: /8 to /29 will do."
-        )
+    if network.prefixlen > SMALLEST:
+        raise UsageError(f"{network} is too small: /{SMALLEST} is the least that will do.")
     return network
 
 
