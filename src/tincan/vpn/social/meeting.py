@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from tincan.errors import NoPath, PeerRefused
+from tincan.errors import NoPath, PeerRefused, ProtocolError
 from tincan.identity import Identity, PublicIdentity
 from tincan.link.interface import Channel, ChannelClosed
 from tincan.tasks import settle
@@ -52,8 +52,9 @@ async def befriend(
         raise NoPath("The other can went away before both had agreed; nothing was kept. Try again.") from None
     keep(core.peer)
     core.keep()
-    # The other one has agreed, so it keeps us as well, unless it dies this very moment.
-    with contextlib.suppress(ChannelClosed, TimeoutError):
+    # The other one has agreed, so it keeps us as well, unless it dies this very moment. Whatever else it says changes
+    # nothing: the friend is in the file.
+    with contextlib.suppress(ChannelClosed, TimeoutError, ProtocolError):
         async with asyncio.timeout(LEAVING):
             await _flush(core, channel)
             await channel.drain()

@@ -247,8 +247,9 @@ async def test_one_goes_away_while_the_other_thinks() -> None:
     assert a.kept == b.kept == []
 
 
+@pytest.mark.parametrize("last", [b"", b"\xc1"], ids=["lost", "nonsense"])
 @in_virtual_time
-async def test_the_last_word_may_be_lost() -> None:
+async def test_the_last_word_does_not_matter(last: bytes) -> None:
     """Both have agreed; the one who goes away then has nothing to take back."""
     a, b = User(ALICE), User(BOB)
     left, right = MemoryLink.pair()
@@ -263,6 +264,8 @@ async def test_the_last_word_may_be_lost() -> None:
                 core.answer(True)
         for frame in core.data_to_send():
             await left.control.send(frame)
+        if last:
+            await left.control.send(last)
         await left.control.drain()
         await left.close()
 
