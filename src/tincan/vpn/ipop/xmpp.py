@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -87,6 +88,9 @@ async def keep(account: Account, context: ssl.SSLContext, listener: Listener) ->
     if not jid.user or not jid.domain:
         listener.signed_out(SignedOut("The XMPP user name has no form of user@domain.", True))
         return
+    if not _is_host(account.host):
+        listener.signed_out(SignedOut("The XMPP server's host is no name and no address.", True))
+        return
     loop = asyncio.get_running_loop()
     while True:
         began = loop.time()
@@ -99,6 +103,14 @@ async def keep(account: Account, context: ssl.SSLContext, listener: Listener) ->
             pause = FIRST_PAUSE
         await asyncio.sleep(pause)
         pause = min(LONGEST_PAUSE, 2 * pause)
+
+
+def _is_host(text: str) -> bool:
+    """Whether the system can be asked for it; else that raises, in a task of slixmpp's that nobody looks after."""
+    try:
+        return bool(text.encode("idna")) and "\0" not in text
+    except UnicodeError:
+        return False
 
 
 @contextlib.asynccontextmanager
@@ -117,6 +129,7 @@ class Session:
         self.was_in = False
         self._loop = asyncio.get_running_loop()
         self._listener = listener
+        self._host = account.host
         self._rooms: dict[str, float] = {}
         """Rooms that we want to be in, and how long to wait before the next try."""
 
@@ -266,7 +279,12 @@ class Session:
             self._finish(SignedOut("The server does not accept this name and password.", True))
 
     def _unreachable(self, reason: Any) -> None:
-        self._finish(SignedOut(f"The server cannot be reached ({reason}).", False))
+        told = str(reason)
+        if told.startswith("No DNS record"):  # which names the account's domain, whatever was asked for
+            told = f"there is no address for {self._host}"
+        elif isinstance(reason, OSError) and (reason.errno or 0) > 0:
+            told = os.strerror(reason.errno).lower()
+        self._finish(SignedOut(f"The server cannot be reached ({told}).", False))
 
     def _untrusted(self, reason: Any) -> None:
         told = getattr(reason, "verify_message", "") or getattr(reason, "reason", "") or str(reason)
