@@ -21,7 +21,7 @@ OWN_OFFSET: Final = 100
 """This machine is 172.31.0.100, as IPOP's machines are."""
 
 PRIVATE: Final = tuple(map(IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10")))
-"""What a range may be a part of: RFC 1918, and RFC 6598. Python's ``is_private`` takes in much that is not for use."""
+"""What a range may be a part of (RFC 1918, RFC 6598). Python's ``is_private`` takes in much that is not for use."""
 
 SMALLEST: Final = 29
 
