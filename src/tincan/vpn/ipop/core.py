@@ -228,6 +228,8 @@ class Dialect:
         uid = wire.text(fields, "uid").lower()
         data, kind = wire.text(fields, "data"), wire.text(fields, "m")
         self._pass_on(wire.number(fields, "overlay_id"), uid, data, kind)
+        if kind == "con_req" and uid in self.node.peers:
+            self._links.remind(self.node.peers[uid])
 
     # -- helpers ---------------------------------------------------------------------
 

@@ -72,6 +72,16 @@ class Linking:
             link.theirs = read_candidates(candidates, link.fingerprint)
             if link.theirs is not None:
                 self._connect(link)
+        self.remind(peer)
+
+    def remind(self, peer: Peer) -> None:
+        """Tell a controller that asks for a link which is online that it is.
+
+        v16's GroupVPN takes ``con_stat`` alone for that. It has heard none if it was started again, and forgets
+        it when a request comes late.
+        """
+        if peer.link is not None and peer.link.state is State.ONLINE:
+            self._notify(peer.uid, STATUS[State.ONLINE], "con_stat")
 
     def trim(self, peer: Peer) -> None:
         """``trim_link``: forget a link; without one there is nothing to do."""

@@ -374,7 +374,7 @@ def test_the_module_refuses() -> None:
 def test_a_dead_link_is_begun_anew() -> None:
     node = Node()
     node.online()
-    assert node.create() == []
+    assert [message["data"] for message in told(node.create())] == ["online"]
     node.happened(LinkChanged(7, SMALL, State.FAILED))
     trim, opened = node.create()
     assert trim == Ask("trim_link", TrimLink(link=7))
@@ -399,7 +399,15 @@ def test_the_controlling_end_follows_a_peer_that_began_anew(uid: str, follows: b
 def test_an_online_link_stays() -> None:
     node = Node()
     node.online()
-    assert node.create(cas=CAS.replace("theirs", "newer")) == []
+    online = {"uid": SMALL, "data": "online", "type": "con_stat"}
+    assert told(node.create(cas=CAS.replace("theirs", "newer"))) == [online]
+    # v16's controller that was started again asks for it, and goes by con_stat alone.
+    asked, reminded = node.call("con_req", uid=SMALL, data="{}", overlay_id=1)
+    assert asked == Tell(SMALL, "con_req", "{}")
+    assert told([reminded]) == [online]
+    assert node.call("ping", uid=SMALL, data="", overlay_id=1) == [Tell(SMALL, "ping", "")]
+    node.happened(LinkChanged(7, SMALL, State.CONNECTING))
+    assert node.call("con_req", uid=SMALL, data="{}", overlay_id=1) == [asked]
 
 
 # -- states of peers -------------------------------------------------------------------

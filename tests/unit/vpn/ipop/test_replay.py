@@ -156,6 +156,21 @@ async def test_v16_groupvpn_comes_together() -> None:
 
 
 @in_virtual_time
+async def test_v16_a_controller_that_is_started_again_takes_its_links_for_links() -> None:
+    """First one, then the other: the larger uid is not answered when it asks, nor is the smaller one when it must."""
+    world = World()
+    a, b = (world.node(n, Release.V16, GroupVpn16(ip, **ACCOUNT)) for n, ip in (("a", "10.9.0.1"), ("b", "10.9.0.2")))
+    async with world.running():
+        await until(lambda: a.controller.icc and b.controller.icc)
+        for node in (a, b):
+            node.controller = GroupVpn16(node.controller.ip4, **ACCOUNT)
+            node.give(node.controller.start(asyncio.get_running_loop().time()))
+            other = b if node is a else a
+            other.controller.icc.clear()
+            await until(lambda other=other: other.controller.icc, 20)  # type: ignore[misc]
+
+
+@in_virtual_time
 async def test_v16_a_packet_takes_the_way_by_controllers() -> None:
     """A ring of four, one successor each: who is opposite is reached by way of the one between, then by a link."""
     world = World()
