@@ -282,7 +282,7 @@ class Session:
         told = str(reason)
         if told.startswith("No DNS record"):  # which names the account's domain, whatever was asked for
             told = f"there is no address for {self._host}"
-        elif isinstance(reason, OSError) and (reason.errno or 0) > 0:
+        elif isinstance(reason, OSError) and reason.errno is not None and reason.errno > 0:
             told = os.strerror(reason.errno).lower()
         self._finish(SignedOut(f"The server cannot be reached ({told}).", False))
 
