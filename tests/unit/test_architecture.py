@@ -27,7 +27,7 @@ ENTRANCE = {"", "__main__"}
 """The package itself and ``python -m tincan``: not in any room, imported by none."""
 
 ONLY_ROOM = {
-    "aiortc": {"link.webrtc"},
+    "aiortc": {"link.transports"},
     "aioice": {"link.ice"},
     "zeroconf": {"meet.places.mdns"},
     # Other programs meet by HTTP; type-only imports count as well.
@@ -50,9 +50,12 @@ PURE = [
     "meet.nameplate",
     "meet.events",
     "meet.urls",
+    "link.consent",
     "link.description",
     "link.lanes",
     "link.proof",
+    "link.route",
+    "link.sctp",
     "apps.call.events",
     "apps.call.frames",
     "apps.call.interface",

@@ -26,7 +26,8 @@ from tincan.nat.servers import IceServer
 from tincan.tasks import settle
 
 if TYPE_CHECKING:
-    from tincan.link.webrtc import WebRtcChannel, WebRtcLink
+    from tincan.link.datachannel import WebRtcChannel
+    from tincan.link.webrtc import WebRtcLink
 
 GATHER_LIMIT: Final = 3.0
 """Seconds that STUN and TURN servers get before the description goes out without them."""

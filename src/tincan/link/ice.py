@@ -8,15 +8,16 @@ on top (RFC 8445, RFC 8838):
   never answers costs no time;
 * a machine with nothing but loopback offers loopback;
 * a direct pair is preferred to a relayed one that happens to answer first;
-* consent (RFC 7675) is asked for every second: that gives the round-trip time,
-  and a peer that died is noticed within `SILENCE_LIMIT`;
+* consent (RFC 7675) is asked for every second (`tincan.link.consent`): that gives the
+  round-trip time, and a peer that died is noticed in time;
 * datagrams that nobody takes are dropped, not stored without bound;
 * for a virtual network, packets share the port of the pair in use: either on
   a socket of their own (`IceAgent.packet_socket`), or through a relay.
 
 It reaches into aioice 0.13 below its documented surface (`_protocols`,
 `_nominated`, ...), which is why that version is fixed in pyproject.toml and
-`tests/unit/link/test_ice.py` fails when these move.
+`tests/unit/link/test_adapters.py` fails when these move. That is also why the
+file is long: nothing that touches aioice stands elsewhere.
 """
 
 from __future__ import annotations
@@ -32,12 +33,13 @@ import sys
 import time
 import types
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
 from typing import Any, Final, cast
 
+from tincan.link.consent import CONSENT_INTERVAL, Consent
 from tincan.link.description import Candidate
 from tincan.link.interface import Path
-from tincan.nat.addresses import Interface, host_addresses, interfaces, on_lan
+from tincan.link.route import FIRST_OF_PACKETS, Route, path_between
+from tincan.nat.addresses import Interface, host_addresses, interfaces
 from tincan.nat.resolve import resolve
 from tincan.nat.servers import IceServer
 
@@ -84,12 +86,6 @@ CHECKS_A_TICK: Final = 4
 DIRECT_GRACE: Final = 0.6
 """Seconds that a working relayed pair waits for a direct one before it is nominated."""
 
-CONSENT_INTERVAL: Final = 1.0
-"""Seconds between consent checks on the pair in use."""
-
-SILENCE_LIMIT: Final = 4.0
-"""Seconds without any sign of the peer after which it is taken for dead (docs promise 5)."""
-
 CLOSE_TIMEOUT: Final = 0.5
 """Seconds for giving an allocation back to a TURN server, which forgets it anyway."""
 
@@ -98,9 +94,6 @@ MAX_UNREAD: Final = 4096
 
 MAX_UNSENT: Final = 256 * 1024
 """Bytes of packets that wait for a relay to take them; more are dropped."""
-
-FIRST_OF_PACKETS: Final = 192
-"""The least first byte of a packet of a virtual network (`tincan.link.shared`)."""
 
 MAX_DATAGRAM: Final = 4096
 """Bytes in a datagram. The cans' own fit an Ethernet frame; whoever finds the port may send larger ones."""
@@ -140,15 +133,6 @@ def _is_stun(data: bytes) -> bool:
 aioice.ice.StunProtocol = _StunProtocol  # type: ignore[misc]
 
 
-@dataclass(frozen=True)
-class Route:
-    """The candidate pair in use. ``local`` is our socket's address, or the relay's when it is ``relayed``."""
-
-    local: tuple[str, int]
-    remote: tuple[str, int]
-    relayed: bool
-
-
 class IceAgent(aioice.ice.Connection):
     """One ICE agent with one component. Call `gather`, then `begin`; trickle with `add_remote`.
 
@@ -167,13 +151,12 @@ class IceAgent(aioice.ice.Connection):
     ) -> None:
         super().__init__(ice_controlling=controlling, components=1)
         self.relay_only = relay_only
-        self.round_trip: float | None = None
         self.on_candidate: Callable[[Candidate], None] = lambda candidate: None
         self.on_packet: Callable[[bytes], None] = lambda packet: None
         self.on_route: Callable[[], None] = lambda: None
         self._packets = packets
         self._interfaces = list(interfaces() if found is None else found)
-        self._last_heard = 0.0
+        self._freshness = Consent()
         self._renewed: set[aioice.ice.CandidatePair] = set()
         self._told: set[tuple[str, int]] = set()
         self._ending: asyncio.Task[None] | None = None
@@ -342,7 +325,7 @@ class IceAgent(aioice.ice.Connection):
                 self._query_consent_task.cancel()
             await self.close()
             raise ConnectionError("closed")
-        self._last_heard = time.monotonic()
+        self._freshness.heard(time.monotonic())
 
     def _check_periodic(self) -> bool:
         """Start checks as quickly as RFC 8445 section 14.2 allows: one each 5 ms, here four each 20 ms."""
@@ -415,47 +398,42 @@ class IceAgent(aioice.ice.Connection):
 
     # -- the link's life -----------------------------------------------------
 
+    @property
+    def round_trip(self) -> float | None:
+        """The smoothed round-trip time in seconds, None before the first measure."""
+        return self._freshness.round_trip
+
     async def query_consent(self) -> None:
-        """Ask for consent every `CONSENT_INTERVAL` (RFC 7675); close when the peer went silent."""
-        unanswered = 0
-        asked = 0.0
+        """Ask for consent every `CONSENT_INTERVAL`; close when the peer went silent."""
+        took = 0.0
         while True:
             # Without an answer the next question follows at once: two of them fit into the limit.
-            await asyncio.sleep(max(0.0, CONSENT_INTERVAL - asked))
+            await asyncio.sleep(max(0.0, CONSENT_INTERVAL - took))
             pair = self._nominated.get(1)
             if pair is None:
                 return
-            started = time.monotonic()
-            answered = await self._consent(pair)
-            asked = time.monotonic() - started
-            if answered:
-                unanswered = 0
-            else:
-                unanswered += 1
-            silent = time.monotonic() - self._last_heard
-            # The second condition keeps a process that was itself stopped for a
-            # while from taking its own absence for the peer's.
-            if silent > SILENCE_LIMIT - CONSENT_INTERVAL and unanswered >= 2:
+            took = await self._ask_consent(pair)
+            if self._freshness.is_lost(time.monotonic()):
                 logger.info("the peer went silent")
                 self._query_consent_task = None
                 await self.close()
                 return
 
-    async def _consent(self, pair: aioice.ice.CandidatePair) -> bool:
+    async def _ask_consent(self, pair: aioice.ice.CandidatePair) -> float:
+        """Ask once; return how long that took."""
         assert self.remote_password is not None  # noqa: S101 - set by begin()
         request = self.build_request(pair, False)
-        started = time.monotonic()
+        asked = time.monotonic()
         try:
             # 0.1 + 0.2 + 0.4 + 0.8: a round trip of up to 1.5 s still counts.
             await pair.protocol.request(
                 request, pair.remote_addr, integrity_key=self.remote_password.encode(), retransmissions=3
             )
         except stun.TransactionError:
-            return False
-        self._last_heard = time.monotonic()
-        sample = self._last_heard - started
-        self.round_trip = sample if self.round_trip is None else 0.75 * self.round_trip + 0.25 * sample
-        return True
+            self._freshness.unanswered()
+        else:
+            self._freshness.answered(asked, time.monotonic())
+        return time.monotonic() - asked
 
     def send_now(self, data: bytes) -> None:
         """Send a datagram without waiting for anything, as aioice's ``send`` does in effect; `ConnectionError`."""
@@ -474,7 +452,7 @@ class IceAgent(aioice.ice.Connection):
         if self._packets and data[0] >= FIRST_OF_PACKETS:
             self.on_packet(data)  # proves nothing until somebody has opened it
             return
-        self._last_heard = time.monotonic()
+        self._freshness.heard(time.monotonic())
         if self._queue.qsize() < MAX_UNREAD:
             super().data_received(data, component)
 
@@ -539,12 +517,7 @@ class IceAgent(aioice.ice.Connection):
         if pair is None:
             return None
         local, remote = pair.local_candidate, pair.remote_candidate
-        if "relay" in (local.type, remote.type):
-            return Path.RELAYED
-        # Only an address that is the peer's own says that we share its network.
-        if remote.type == "host" and on_lan(ipaddress.ip_address(remote.host), self._interfaces):
-            return Path.LAN
-        return Path.DIRECT_UDP
+        return path_between(local.type, remote.type, remote.host, self._interfaces)
 
 
 async def mapped_addresses(servers: Iterable[IceServer], seconds: float) -> list[tuple[str, int]]:

@@ -1,7 +1,6 @@
 """One UDP port for two sockets: ICE and DTLS on the one, packets of a virtual network on the other. Linux only.
 
-Packets begin with a byte of 192 or more, which nothing else that shares a port
-does (RFC 7983 section 7). Both sockets are bound to the same address with
+Packets begin with a byte of `FIRST_OF_PACKETS` or more. Both sockets are bound to the same address with
 SO_REUSEPORT, and a classic BPF program has the kernel hand every datagram to
 the right one by its first byte. So whoever pumps packets needs no word with
 the event loop that runs ICE, nor with its process.
@@ -16,8 +15,7 @@ import socket
 import struct
 from typing import Final
 
-FIRST_BYTE: Final = 192
-"""What packets begin with, or more."""
+from tincan.link.route import FIRST_OF_PACKETS
 
 _SO_ATTACH_REUSEPORT_CBPF: Final = 51  # <asm-generic/socket.h>
 
@@ -25,7 +23,7 @@ _PROGRAM: Final = b"".join(
     struct.pack("=HBBI", *instruction)  # <linux/filter.h>: struct sock_filter
     for instruction in (
         (0x30, 0, 0, 0),  # load the first byte; of an empty datagram there is none: the first socket's
-        (0x35, 0, 1, FIRST_BYTE),  # less than that: skip one
+        (0x35, 0, 1, FIRST_OF_PACKETS),  # less than that: skip one
         (0x06, 0, 0, 1),  # the second socket's
         (0x06, 0, 0, 0),  # the first socket's
     )

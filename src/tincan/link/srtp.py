@@ -1,4 +1,4 @@
-"""What a link lets in and out of its SRTP (RFC 3711, keyed by DTLS as in RFC 5764): pieces of `tincan.link.webrtc`.
+"""What a link lets in and out of its SRTP (RFC 3711, keyed by DTLS as in RFC 5764): part of `tincan.link.transports`.
 
 libsrtp keeps a context for every source (SSRC) that an authenticated packet
 named, for ever, and looks through them for each packet. So a peer gets

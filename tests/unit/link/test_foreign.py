@@ -10,10 +10,11 @@ import pytest
 from aiortc import RTCDataChannel, RTCPeerConnection, RTCSessionDescription
 
 from tincan.errors import AuthenticationFailed
+from tincan.link.datachannel import WebRtcChannel
 from tincan.link.foreign import foreign_link
 from tincan.link.interface import CloseReason
 from tincan.link.sdp import read
-from tincan.link.webrtc import WebRtcChannel, WebRtcLink
+from tincan.link.webrtc import WebRtcLink
 from tincan.nat.addresses import interfaces
 from unit.link.servers import sees, silent_server, stun_server
 

@@ -9,23 +9,23 @@ import ipaddress
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
-from types import SimpleNamespace
 
 import pytest
 from aioice import stun
 
+from tincan.link.consent import SILENCE_LIMIT
 from tincan.link.description import Candidate
 from tincan.link.ice import (
     CLOSE_TIMEOUT,
     DIRECT_GRACE,
     MAX_UNREAD,
     SERVER_TIMEOUT,
-    SILENCE_LIMIT,
     IceAgent,
     mapped_addresses,
     probe_turn,
 )
 from tincan.link.interface import Path
+from tincan.link.route import path_between
 from tincan.nat.addresses import Interface
 from tincan.nat.servers import IceServer
 from tincan.tasks import settle
@@ -444,14 +444,8 @@ HOME = [Interface("lan", ipaddress.ip_address("203.0.113.10"), 24), *LOOPBACK]
         ("relay", "relay", "198.51.100.1", Path.RELAYED),
     ],
 )
-async def test_the_kinds_of_path(local: str, remote: str, address: str, path: Path) -> None:
-    agent = IceAgent(controlling=True, found=HOME)
-    assert agent.path is None
-    pair = SimpleNamespace(
-        local_candidate=SimpleNamespace(type=local), remote_candidate=SimpleNamespace(type=remote, host=address)
-    )
-    agent._nominated[1] = pair  # type: ignore[assignment]
-    assert agent.path is path
+def test_the_kinds_of_path(local: str, remote: str, address: str, path: Path) -> None:
+    assert path_between(local, remote, address, HOME) is path
 
 
 # -- for the doctor ----------------------------------------------------------------

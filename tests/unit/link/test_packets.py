@@ -11,7 +11,8 @@ from collections.abc import AsyncIterator
 import aioice.turn
 import pytest
 
-from tincan.link.webrtc import DTLS_1_2, Certificate, WebRtcLink
+from tincan.link.transports import DTLS_1_2, Certificate
+from tincan.link.webrtc import WebRtcLink
 from tincan.meet.mailbox import Side
 from unit.link.contract import WITHIN
 from unit.link.pairs import LOOPBACK, only_the_test_is_left

@@ -17,7 +17,8 @@ from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from tincan.apps.call.desk import CallDesk
-from tincan.apps.conversation import Conversation, LinkConversation, MakeCalls
+from tincan.apps.conversation import Conversation, LinkConversation
+from tincan.apps.desks import MakeCalls
 from tincan.apps.dialects import classic as classic_form
 from tincan.apps.dialects import static_url
 from tincan.apps.dialects.classic import LABELS, ClassicCodec, Mode
@@ -38,7 +39,8 @@ from tincan.meet.phrase import Phrase
 from tincan.nat.servers import IceServer
 
 if TYPE_CHECKING:
-    from tincan.link.webrtc import WebRtcChannel, WebRtcLink
+    from tincan.link.datachannel import WebRtcChannel
+    from tincan.link.webrtc import WebRtcLink
 
 STATIC_SECURITY: Final = (
     "Static link: compare the two words on both screens; if they differ, somebody is in the middle. "

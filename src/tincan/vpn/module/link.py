@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
-from tincan.link.ice import Route
+from tincan.link.route import Route
 from tincan.vpn.module.counters import add, as_told
 from tincan.vpn.module.events import LinkChanged
 from tincan.vpn.module.methods import LinkState

@@ -19,7 +19,7 @@ import msgspec
 
 from tincan import __version__
 from tincan.errors import TinCanError, UsageError
-from tincan.link.webrtc import Certificate
+from tincan.link.transports import Certificate
 from tincan.nat.servers import IceServer, parse_server
 from tincan.tasks import plain_errors
 from tincan.vpn.module import netwatch, nic

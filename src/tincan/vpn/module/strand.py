@@ -18,7 +18,8 @@ from tincan.errors import NoPath, ProtocolError
 from tincan.link.description import MAX_CANDIDATES, acceptable
 from tincan.link.description import Candidate as IceCandidate
 from tincan.link.interface import ChannelClosed, CloseReason
-from tincan.link.webrtc import Certificate, WebRtcLink
+from tincan.link.transports import Certificate
+from tincan.link.webrtc import WebRtcLink
 from tincan.meet.mailbox import Side
 from tincan.nat.addresses import Interface
 from tincan.nat.servers import IceServer
@@ -69,7 +70,6 @@ class Strand:
 
     def __init__(self, wanted: Wanted, told: Told) -> None:
         self.wanted = wanted
-        self.is_up = False
         self._told = told
         self.link = WebRtcLink(
             Side.TAP if wanted.controlling else Side.ATTACH,
@@ -185,7 +185,6 @@ class Strand:
         cipher = Cipher(agree(self.wanted.hello, theirs))
         exported = self.link.export(2 * SECRET_LENGTH)
         await self._told.up(keys_of(exported, client=self.link.is_dtls_client, cipher=cipher))
-        self.is_up = True
         self.link.ice.on_route = self._told.route
         self._told.route()  # another pair may have been nominated meanwhile
 
