@@ -12,34 +12,26 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Protocol, Self
 
-from tincan.apps.call.events import CAPABILITY as CALLS
-from tincan.apps.call.events import CallEvent, SoundTrouble
+from tincan.apps.call.events import CallEvent
 from tincan.apps.chat import ChatEvent, ChatSession, Closed, PeerHello
-from tincan.apps.desk_events import CAPABILITY, DeskEvent
-from tincan.apps.strings import Servers, punching_for
+from tincan.apps.desk_events import DeskEvent
+from tincan.apps.desks import Desks, MakeCalls
 from tincan.errors import TinCanError
 from tincan.link.dial import LinkEvent, Settings, Tell, tie_string
 from tincan.link.interface import ChannelClosed, Link, LinkStatus
-from tincan.link.streams import Streams
-from tincan.meet.events import SideTaken
 from tincan.meet.mailbox import Side
 from tincan.meet.phrase import Phrase
 from tincan.tasks import settle
 
 if TYPE_CHECKING:
-    from tincan.apps.call.desk import CallDesk
     from tincan.apps.call.interface import Calls
     from tincan.apps.desk import FileDesk
 
 MAX_NEWS: Final = 256
 """Events of the meeting that wait to be shown; they are few, and more are dropped."""
-
-FAREWELL: Final = 1.0
-"""Seconds that transfers have to end by themselves when the link has ended."""
 
 
 @dataclass(frozen=True)
@@ -110,10 +102,6 @@ Tie = Callable[[Tell], AbstractAsyncContextManager[Link]]
 """Makes a link with a control channel, telling events meanwhile; closes it at its end."""
 
 
-MakeCalls = Callable[[Link, Callable[[bytes], None]], "CallDesk"]
-"""Makes what handles calls, of the link and of what sends a frame on its control channel."""
-
-
 class LinkConversation:
     """The `Conversation` of tin-can's own protocol, however the link comes about.
 
@@ -133,25 +121,12 @@ class LinkConversation:
     ) -> None:
         self._tie = tie
         self._name = name
-        self._make_calls = calls
-        self._talks = talks
-        self._calls: CallDesk | None = None
-        self._rang: asyncio.Task[CallEvent] | None = None
-        self._greeted = False
-        self._side = side
-        self._settings = settings
-        self._servers = Servers(settings.servers if settings is not None else ())
+        self._desks = Desks(settings, side, calls, talks=talks)
         self._news: asyncio.Queue[LinkEvent | TinCanError | None] = asyncio.Queue(MAX_NEWS)
         self._link: Link | None = None
         self._chat: ChatSession | None = None
         self._said: asyncio.Task[ChatEvent | None] | None = None
-        self._moved: asyncio.Task[DeskEvent] | None = None
-        self._desk: FileDesk | None = None
-        self._desk_task: asyncio.Task[None] | None = None
-        self._desk_wanted = asyncio.Event()
-        self._desk_open = asyncio.Event()
         self._talking = asyncio.Event()
-        self._leaving = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -163,9 +138,10 @@ class LinkConversation:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """See `Conversation.__aexit__`."""
-        self._leaving.set()
-        self._desk_wanted.set()
-        await self._ask_no_more()
+        self._desks.leave()
+        if self._said is not None:
+            await settle(self._said)
+        await self._desks.ask_no_more()
         if self._task is not None:
             if self._talking.is_set():
                 await self._task
@@ -183,79 +159,35 @@ class LinkConversation:
                 yield event
 
     async def _merged(self, chat: ChatSession) -> AsyncIterator[ConversationEvent]:
-        """Yield what happens in the chat, and between its events what happens at the desk."""
+        """Yield what happens in the chat, and between its events what happens at the desks."""
         talk = chat.events()
         while True:
             # Asking the chat acknowledges what it told before; so it is asked only when that has been shown.
             self._said = self._said or asyncio.ensure_future(anext(talk, None))
-            if self._desk is not None:
-                self._moved = self._moved or asyncio.create_task(self._desk.next_event())
-            if self._calls is not None and self._greeted:
-                self._rang = self._rang or asyncio.create_task(self._calls.next_event())
-            asked = filter(None, [self._said, self._moved, self._rang])
-            await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
-            if self._rang is not None and self._rang.done():
-                rang, self._rang = self._rang.result(), None
-                yield rang
-                continue
-            if self._moved is not None and self._moved.done():
-                moved, self._moved = self._moved.result(), None
-                yield moved
+            await asyncio.wait([self._said, *self._desks.asking()], return_when=asyncio.FIRST_COMPLETED)
+            if (news := self._desks.news()) is not None:
+                yield news
                 continue
             event, self._said = self._said.result(), None
             if event is None:
                 return
-            trouble = None
-            if isinstance(event, PeerHello):
-                if CAPABILITY in event.capabilities:
-                    await self._open_desk()
-                trouble = self._open_calls(event)
-            elif isinstance(event, Closed):
-                for end in [*await self._close_calls(), *await self._close_desk()]:
+            trouble = await self._desks.open(event) if isinstance(event, PeerHello) else None
+            if isinstance(event, Closed):
+                for end in await self._desks.close():
                     yield end
             yield event
             if trouble is not None:
                 yield trouble
 
-    def _open_calls(self, hello: PeerHello) -> SoundTrouble | None:
-        """The peer is there: it can be called, and is if that is what this conversation is for."""
-        self._greeted = True
-        if self._calls is None:
-            return None
-        self._calls.takes = CALLS in hello.capabilities
-        try:
-            if self._talks:
-                self._calls.call()
-        except TinCanError as exc:
-            return SoundTrouble(str(exc))
-        return None
-
-    async def _close_calls(self) -> list[CallEvent]:
-        """Let the call end with the string; return what is still to be told of it."""
-        rang, self._rang = self._rang, None
-        if self._calls is None:
-            return []
-        self._calls.lose()
-        first = []
-        if rang is not None:
-            await settle(rang)
-            first = [rang.result()] if not rang.cancelled() else []
-        return [*first, *self._calls.rest()]
-
-    async def _ask_no_more(self) -> None:
-        for asking in (self._said, self._moved, self._rang):
-            if asking is not None:
-                await settle(asking)
-
     @property
     def files(self) -> FileDesk | None:
         """See `Conversation.files`."""
-        return self._desk
+        return self._desks.files
 
     @property
     def calls(self) -> Calls | None:
         """See `Conversation.calls`."""
-        return self._calls if self._greeted else None
+        return self._desks.calls
 
     @property
     def status(self) -> LinkStatus | None:
@@ -273,8 +205,7 @@ class LinkConversation:
 
     async def goodbye(self, deadline: float) -> None:
         """See `Conversation.goodbye`."""
-        if self._calls is not None:
-            self._calls.leave()
+        self._desks.hang_up()
         with contextlib.suppress(ChannelClosed):
             await (await self._session()).goodbye(deadline)
 
@@ -288,93 +219,31 @@ class LinkConversation:
         try:
             async with self._tie(self._tell) as link:
                 self._link = link
-                self._calls = self._make_calls(link, self._post) if self._make_calls is not None else None
-                capabilities = ["chat"]
-                if self._settings is not None:
-                    capabilities.append(CAPABILITY)
-                if self._calls is not None and self._calls.able:
-                    capabilities.append(CALLS)
-                others = self._calls.receive if self._calls is not None else None
+                self._desks.begin(link, self._post)
+                capabilities = ["chat", *self._desks.capabilities]
                 async with (
-                    ChatSession(link, name=self._name, capabilities=capabilities, others=others) as self._chat,
-                    self._calling(),
+                    ChatSession(
+                        link, name=self._name, capabilities=capabilities, others=self._desks.receive
+                    ) as self._chat,
+                    self._desks.calling(),
                 ):
                     self._news.put_nowait(None)
                     self._talking.set()
-                    await self._keep_desk(link)
+                    await self._desks.keep(link)
         except TinCanError as exc:
             self._news.put_nowait(exc)
         finally:
             self._talking.set()
             self._news.put_nowait(None)  # whoever waits for events hears of the end, whatever it was
 
-    @contextlib.asynccontextmanager
-    async def _calling(self) -> AsyncIterator[None]:
-        """Keep calls going meanwhile."""
-        if self._calls is None:
-            yield
-            return
-        running = asyncio.create_task(self._calls.run(), name="calls")
-        try:
-            yield
-        finally:
-            await settle(running)
-
     def _post(self, frame: bytes) -> None:
         if self._chat is not None:
             self._chat.post(frame)
 
-    async def _keep_desk(self, link: Link) -> None:
-        """Wait for the end, with a desk for files as soon as the peer has said that it takes any."""
-        await self._desk_wanted.wait()
-        if self._side is None or self._settings is None or self._leaving.is_set():
-            await self._leaving.wait()
-            return
-        from tincan.apps.desk import PURPOSE, FileDesk
-
-        punching = punching_for(link, self._settings, self._servers)
-        async with Streams(link, self._side, frozenset([PURPOSE]), punching) as streams:
-            self._desk = FileDesk(streams, _here())
-            self._desk_task = asyncio.create_task(self._desk.run(), name="files")
-            self._desk_open.set()
-            try:
-                await self._leaving.wait()
-            finally:
-                await settle(self._desk_task)
-
-    async def _open_desk(self) -> None:
-        """Have the desk ready before the user can know that there is somebody to send files to."""
-        if self._side is not None and self._settings is not None and not self._leaving.is_set():
-            self._desk_wanted.set()
-            await self._desk_open.wait()
-
-    async def _close_desk(self) -> list[DeskEvent]:
-        """Let the files end with their link; return what is still to be told of them."""
-        moved, self._moved = self._moved, None
-        if self._desk is None or self._desk_task is None:
-            return []
-        await asyncio.wait([self._desk_task], timeout=FAREWELL)
-        await settle(self._desk_task)
-        first = []
-        if moved is not None:
-            await settle(moved)
-            first = [moved.result()] if not moved.cancelled() else []
-        return [*first, *self._desk.rest()]
-
     def _tell(self, event: LinkEvent) -> None:
-        self._servers.hear(event)
-        if isinstance(event, SideTaken):
-            self._side = event.side
+        self._desks.hear(event)
         if self._news.qsize() < MAX_NEWS - 3:  # the last places are for the end
             self._news.put_nowait(event)
-
-
-def _here() -> Path:
-    """Return where files go: this folder, whatever it is called later, or even if it is gone."""
-    try:
-        return Path.cwd()
-    except OSError:
-        return Path()
 
 
 class StringConversation(LinkConversation):

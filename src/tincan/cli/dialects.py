@@ -5,7 +5,8 @@ from __future__ import annotations
 import secrets
 from typing import Literal
 
-from tincan.apps.conversation import Conversation, MakeCalls
+from tincan.apps.conversation import Conversation
+from tincan.apps.desks import MakeCalls
 from tincan.cli.lines import Lines
 from tincan.cli.options import MeetingOptions
 from tincan.cli.output import Output
