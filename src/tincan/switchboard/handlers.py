@@ -18,6 +18,7 @@ from tincan.switchboard import frames, party_frames
 from tincan.switchboard.connection import Connection, new_websocket
 from tincan.switchboard.dialects.classic_routes import ClassicRoutes
 from tincan.switchboard.dialects.firebase import add_rooms
+from tincan.switchboard.expiry import Expiry
 from tincan.switchboard.frames import ErrorCode
 from tincan.switchboard.gate import Gate, peer_address
 from tincan.switchboard.limits import Limiter, address_key
@@ -41,7 +42,7 @@ class Switchboard:
         self._party = Party(settings.party, self._metrics)
         self._connections: dict[int, Connection] = {}
         self._numbers = itertools.count()
-        self._expiry: asyncio.TimerHandle | None = None
+        self._expiry = Expiry(self._mailboxes.next_deadline, lambda now: self._apply(self._mailboxes.expire(now)))
         self._stopping = False
         self._empty = asyncio.Event()
         self._empty.set()
@@ -70,8 +71,7 @@ class Switchboard:
         except TimeoutError:
             for connection in self._connections.values():
                 connection.abort()
-        if self._expiry is not None:
-            self._expiry.cancel()
+        self._expiry.stop()
 
     # -- handlers --
 
@@ -164,7 +164,7 @@ class Switchboard:
             connection.refuse(ErrorCode.RATE, "Too many meetings are opened from this address.")
             return
         self._apply(self._mailboxes.receive(connection.number, frame, address=connection.address, now=now))
-        self._arm()
+        self._expiry.arm()
 
     def _apply(self, effects: Iterable[Effect]) -> None:
         for number, what in effects:
@@ -204,16 +204,6 @@ class Switchboard:
             login = turn_login(settings.turn_secret, now=int(time.time()), ttl=settings.turn_ttl)
             turn = frames.TurnServer(settings.turn_urls, *login, settings.turn_ttl)
         return settings.stun, turn
-
-    def _arm(self) -> None:
-        deadline = self._mailboxes.next_deadline()
-        if self._expiry is None and deadline is not None:
-            self._expiry = asyncio.get_running_loop().call_at(deadline, self._on_deadline)
-
-    def _on_deadline(self) -> None:
-        self._expiry = None
-        self._apply(self._mailboxes.expire(_now()))
-        self._arm()
 
 
 def _now() -> float:

@@ -10,6 +10,7 @@ import msgspec
 from aiohttp import web
 
 from tincan.switchboard.dialects.classic import BLOB, CODE, ClassicRelay, Refusal, What
+from tincan.switchboard.expiry import Expiry
 from tincan.switchboard.limits import Limiter
 from tincan.switchboard.metrics import Metrics
 
@@ -39,7 +40,7 @@ class ClassicRoutes:
         self._metrics = metrics
         self._address = address
         self._relay = relay or ClassicRelay()
-        self._expiry: asyncio.TimerHandle | None = None
+        self._expiry = Expiry(self._relay.next_deadline, self._relay.expire)
 
     def add_to(self, app: web.Application) -> None:
         """Add the routes."""
@@ -72,7 +73,7 @@ class ClassicRoutes:
             if refusal is not None:
                 return web.Response(status=_STATUS[refusal])
             self._metrics.classic_blobs[what.value] += 1
-            self._arm()
+            self._expiry.arm()
             return _json({})
 
         return put
@@ -102,19 +103,8 @@ class ClassicRoutes:
         self._metrics.rate_limited += 1
         return web.HTTPTooManyRequests()
 
-    def _arm(self) -> None:
-        deadline = self._relay.next_deadline()
-        if self._expiry is None and deadline is not None:
-            self._expiry = asyncio.get_running_loop().call_at(deadline, self._expire)
-
-    def _expire(self) -> None:
-        self._expiry = None
-        self._relay.expire(_now())
-        self._arm()
-
     async def _stop(self, app: web.Application) -> None:
-        if self._expiry is not None:
-            self._expiry.cancel()
+        self._expiry.stop()
 
 
 def _blob(body: bytes, name: str) -> str:

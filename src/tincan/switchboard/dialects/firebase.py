@@ -18,6 +18,7 @@ from aiohttp import web
 
 from tincan.meet.firebase import KEEP_ALIVE, MAX_VALUE, put_event
 from tincan.switchboard.dialects.rooms import Notice, Refusal, Refused, RoomLimits, Rooms, split_path
+from tincan.switchboard.expiry import Expiry
 from tincan.switchboard.gate import Gate
 from tincan.switchboard.limits import Limiter
 from tincan.switchboard.metrics import Metrics
@@ -57,7 +58,7 @@ class _Shell:
         self._address_of = address_of
         self._numbers = itertools.count()
         self._queues: dict[int, asyncio.Queue[bytes | None]] = {}
-        self._expiry: asyncio.TimerHandle | None = None
+        self._expiry = Expiry(rooms.next_deadline, lambda now: self._tell(rooms.expire(now)))
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer any request below ``/rooms``."""
@@ -90,8 +91,7 @@ class _Shell:
         """End every stream."""
         for queue in self._queues.values():
             _end(queue)
-        if self._expiry is not None:
-            self._expiry.cancel()
+        self._expiry.stop()
 
     async def _put(self, request: web.Request, room: str, key: str, address: str) -> bytes:
         data = bytearray()
@@ -105,7 +105,7 @@ class _Shell:
             raise Refused(Refusal.RATE)
         value, notices = self._rooms.put(room, key, bytes(data), address=address, now=now)
         self._tell(notices)
-        self._arm()
+        self._expiry.arm()
         return value
 
     async def _stream(self, request: web.Request, room: str, key: str, address: str) -> web.StreamResponse:
@@ -153,16 +153,6 @@ class _Shell:
         for number, value in notices:
             if not _put(self._queues[number], value):
                 self._metrics.dropped += 1
-
-    def _arm(self) -> None:
-        deadline = self._rooms.next_deadline()
-        if self._expiry is None and deadline is not None:
-            self._expiry = asyncio.get_running_loop().call_at(deadline, self._on_deadline)
-
-    def _on_deadline(self) -> None:
-        self._expiry = None
-        self._tell(self._rooms.expire(_now()))
-        self._arm()
 
 
 def _put(queue: asyncio.Queue[bytes | None], value: bytes) -> bool:
