@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import click
 
@@ -13,11 +13,11 @@ from tincan.apps.call.commands import COMMANDS, CallCommands
 from tincan.apps.call.desk import CallDesk
 from tincan.apps.call.events import CallEvent, CallStarted, CallStatus, SoundFlows, SoundTrouble
 from tincan.apps.call.interface import Calls, Switch
-from tincan.apps.conversation import Conversation, MakeCalls
+from tincan.apps.conversation import Conversation
+from tincan.apps.desks import MakeCalls
+from tincan.cli.gather import gathered
 from tincan.cli.output import Output
 from tincan.errors import DeviceMissing, TinCanError, UsageError
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 _OPTIONS = (
     click.option("--microphone", metavar="NAME", help="Use this microphone; a part of its name will do."),
@@ -48,33 +48,19 @@ class TalkOptions:
         return partial(CallDesk, switches=dict(self.switches), microphone=self.microphone, speaker=self.speaker)
 
 
-def talk_options(function: F) -> F:
-    """Give a command the options; it receives them as one `TalkOptions` named ``wishes``."""
+def _read(given: Mapping[str, Any]) -> TalkOptions:
+    wanted = {
+        Switch.MUTED: given["mute"] or None,
+        Switch.PUSH_TO_TALK: given["push_to_talk"] or None,
+        Switch.ECHO: given["echo"],
+        Switch.NOISE: given["noise"],
+    }
+    switches = tuple((what, on) for what, on in wanted.items() if on is not None)
+    return TalkOptions(given["microphone"], given["speaker"], switches)
 
-    def wrapper(
-        microphone: str | None,
-        speaker: str | None,
-        mute: bool,
-        push_to_talk: bool,
-        echo: bool | None,
-        noise: bool | None,
-        **others: Any,
-    ) -> Any:
-        wanted = {
-            Switch.MUTED: mute or None,
-            Switch.PUSH_TO_TALK: push_to_talk or None,
-            Switch.ECHO: echo,
-            Switch.NOISE: noise,
-        }
-        switches = tuple((what, on) for what, on in wanted.items() if on is not None)
-        return function(wishes=TalkOptions(microphone, speaker, switches), **others)
 
-    wrapper.__doc__ = function.__doc__
-    wrapper.__name__ = function.__name__
-    wrapper.__dict__.update(function.__dict__)  # the options that it has already
-    for option in reversed(_OPTIONS):
-        wrapper = option(wrapper)
-    return wrapper  # type: ignore[return-value]
+talk_options = gathered("wishes", _OPTIONS, _read)
+"""Gives a command the options; it receives them as one `TalkOptions` named ``wishes``."""
 
 
 class SoundKept:

@@ -6,17 +6,16 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from tincan import config
+from tincan.cli.gather import gathered
 from tincan.errors import UsageError
 from tincan.link.dial import Settings
 from tincan.meet.phrase import Phrase, parse
 from tincan.nat.servers import IceServer, parse_server
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 DEFAULT_RELAY = "https://lafeir.com/api"
 
@@ -47,46 +46,6 @@ _OPTIONS = (
     click.option("-q", "--quiet", is_flag=True, help="Say only errors on stderr."),
     click.option("-v", "--verbose", count=True, help="Say more; -vv: everything, with tracebacks."),
     click.option("--log-file", metavar="FILE", help="Write the log there."),
-)
-
-
-def meeting_options(function: F) -> F:
-    """Give a command the options; it receives them as one `MeetingOptions` named ``options``."""
-
-    @click.pass_context
-    def wrapper(ctx: click.Context, /, **given: Any) -> Any:
-        shared = {key: given.pop(key) for key in _NAMES}
-        return ctx.invoke(function, options=read(shared), **given)
-
-    wrapper.__doc__ = function.__doc__
-    wrapper.__name__ = function.__name__
-    for option in reversed(_OPTIONS):
-        wrapper = option(wrapper)
-    return wrapper  # type: ignore[return-value]
-
-
-_NAMES = (
-    "switchboards",
-    "no_lan",
-    "stun",
-    "turn",
-    "turn_user",
-    "turn_password",
-    "relay_only",
-    "timeout",
-    "phrase_file",
-    "name",
-    "pypeer",
-    "firebase",
-    "classic",
-    "relay",
-    "static_link",
-    "file",
-    "plain",
-    "json",
-    "quiet",
-    "verbose",
-    "log_file",
 )
 
 
@@ -157,6 +116,10 @@ def read(given: Mapping[str, Any]) -> MeetingOptions:
         log_file=given["log_file"],
         servers_elsewhere=servers(values, ask_default_stun=True),
     )
+
+
+meeting_options = gathered("options", _OPTIONS, read)
+"""Gives a command the options; it receives them as one `MeetingOptions` named ``options``."""
 
 
 def _foreign(given: Mapping[str, Any]) -> Foreign:

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 
+from tincan.cli.gather import gathered
 from tincan.errors import UsageError
 
 if TYPE_CHECKING:
     import ssl
 
     from tincan.vpn.party.places import MakePart
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 PORT = 5222
 
@@ -29,8 +27,6 @@ _OPTIONS = (
     click.option("--xmpp-rooms", metavar="DOMAIN", help="Where it has rooms [default: conference.DOMAIN]."),
     click.option("--xmpp-ca", metavar="FILE", help="Certificates (PEM) that it is verified by."),
 )
-
-_NAMES = ("xmpp", "xmpp_password_file", "xmpp_host", "xmpp_rooms", "xmpp_ca")
 
 
 @dataclass(frozen=True)
@@ -43,22 +39,6 @@ class XmppAccount:
     port: int
     rooms: str
     context: ssl.SSLContext
-
-
-def xmpp_options(function: F) -> F:
-    """Give a command the options; it receives them as one `XmppAccount`, or None, named ``xmpp``."""
-
-    @click.pass_context
-    def wrapper(ctx: click.Context, /, **given: Any) -> Any:
-        own = {name: given.pop(name) for name in _NAMES}
-        return ctx.invoke(function, xmpp=account(**own), **given)
-
-    wrapper.__doc__ = function.__doc__
-    wrapper.__name__ = function.__name__
-    wrapper.__click_params__ = getattr(function, "__click_params__", [])  # type: ignore[attr-defined]
-    for option in reversed(_OPTIONS):
-        wrapper = option(wrapper)
-    return wrapper  # type: ignore[return-value]
 
 
 def account(
@@ -83,6 +63,10 @@ def account(
         raise UsageError("XMPP needs the package slixmpp: pip install 'tin-can[xmpp]'.") from None
     context = trust(None if xmpp_ca is None else Path(xmpp_ca))
     return XmppAccount(xmpp, _password(xmpp_password_file), host, port, xmpp_rooms or f"conference.{domain}", context)
+
+
+xmpp_options = gathered("xmpp", _OPTIONS, lambda given: account(**given))
+"""Gives a command the options; it receives them as one `XmppAccount`, or None, named ``xmpp``."""
 
 
 def rooms_of(found: XmppAccount | None) -> tuple[MakePart, ...]:
