@@ -25,7 +25,7 @@ from tincan.apps.call.protocol import Talk
 from tincan.audio import chimes, red, rtcp, rtp
 from tincan.audio.decoder import Decoder
 from tincan.audio.levels import LevelMeter, VoiceActivity
-from tincan.audio.pcm import FRAME, MS, RATE, TICK, Pcm, crossfade, silence
+from tincan.audio.pcm import FRAME, MS, TICK, Pcm, crossfade, silence
 from tincan.audio.playout import Playout
 from tincan.audio.rate import Rate, RateController
 from tincan.audio.reception import Reception
@@ -48,8 +48,6 @@ MOST_COPIES: Final = 2
 
 COUNTED: Final = 40
 """Packets that the peer must have missed or got before its reports say how many get lost."""
-
-FRAME_SECONDS: Final = FRAME / RATE
 
 _COMFORT: Final = 2
 """Bytes of a payload up to which it stands for silence, and is not sent."""

@@ -55,11 +55,6 @@ class Splitter:
             place = body + length
             yield decode(kind, view[body:place])
 
-    @property
-    def between_frames(self) -> bool:
-        """Whether the bytes so far end with a frame."""
-        return not self._kept and not self._data_left
-
     def _complete_kept(self, view: memoryview) -> int:
         """Take what a frame kept from before still lacks; return how much that was."""
         if not self._kept:
