@@ -1,9 +1,8 @@
 """Sound: Opus, RTP, playout, and the devices.
 
 This room knows nothing of networks or links: packets come in as bytes and
-numbers, sound goes out as 10 ms pieces of PCM. Calls will stand on it; no
-command uses it yet. The cores have no clock, chance, threads or devices of
-their own:
+numbers, sound goes out as 10 ms pieces of PCM. Calls (`tincan.apps.call`) stand
+on it. The cores have no clock, chance, threads or devices of their own:
 
 * `rtp`, `rtcp`, `red`: what goes over the wire, `reception`: what is reported about it,
 * `playout`: from packets that come as they like to sound that never stops,

@@ -2,8 +2,9 @@
 
 A pure core of two-party mailboxes that expire (`mailboxes`), the frames of its
 protocol (`frames`), limits on what one address may do (`limits`, `quotas`), a
-store (`store`), counts (`metrics`) and TURN logins (`turn`). Around them a
-shell of asyncio and aiohttp: `gate`, `connection`, `handlers`, `app`.
+store (`store`), counts (`metrics`) and TURN logins (`turn`); `party` is the
+core of party lines, `dialects` has those of other systems. Around them a shell
+of asyncio and aiohttp: `gate`, `connection`, `handlers`, `expiry`, `app`.
 
 To run one, import `tincan.switchboard.app`: ``run``, or ``serve`` within a
 loop. It is not imported here, so that settings can be made without aiohttp.

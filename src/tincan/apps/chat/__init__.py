@@ -4,7 +4,7 @@
 message acknowledged once the other side has shown it. `ChatProtocol` is its
 core, without any input or output. Both speak docs/chat.md, version 1.
 
-Later apps add frame kinds of their own to the same control channel; the chat
+Calls add frame kinds of their own to the same control channel; the chat
 ignores every kind it does not know.
 """
 
