@@ -19,7 +19,7 @@ from tincan.cli.dialects import Mode, foreign_conversation
 from tincan.cli.lines import Lines, Terminal, first_line, piped
 from tincan.cli.logs import set_up_logging
 from tincan.cli.main import at_a_screen
-from tincan.cli.options import PHRASE_HELP, MeetingOptions, find_text, meeting_options
+from tincan.cli.options import PHRASE_HELP, MeetingOptions, conversation_options, find_text
 from tincan.cli.output import Hint, JsonOutput, Output, TerminalOutput, route
 from tincan.cli.runner import run_async
 from tincan.cli.strings import advise
@@ -41,7 +41,7 @@ _NOBODY_ASKED = "Nobody can be asked there; tin-can send and tin-can receive nee
 
 @click.command(epilog=PHRASE_HELP)
 @click.argument("phrase", required=False)
-@meeting_options
+@conversation_options
 def attach_string(phrase: str | None, options: MeetingOptions) -> int:
     """Create a string and wait for the other can; then chat.
 
@@ -52,7 +52,7 @@ def attach_string(phrase: str | None, options: MeetingOptions) -> int:
 
 @click.command(epilog=PHRASE_HELP)
 @click.argument("phrase", required=False)
-@meeting_options
+@conversation_options
 def tap(phrase: str | None, options: MeetingOptions) -> int:
     """Join the string that the other can has attached; then chat.
 
@@ -65,7 +65,7 @@ def tap(phrase: str | None, options: MeetingOptions) -> int:
 @click.argument("phrase", required=False)
 @click.option("--test", is_flag=True, help="Try the sound of this machine, without a peer.")
 @talk_options
-@meeting_options
+@conversation_options
 def talk(phrase: str | None, test: bool, options: MeetingOptions, wishes: TalkOptions) -> int:
     """Talk: voice and text.
 

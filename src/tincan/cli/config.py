@@ -25,7 +25,7 @@ def config(as_json: bool) -> None:
     path = settings.config_path()
     print(f"{path}{'' if path.exists() else ' (does not exist)'}\n")
     for name, value in values.items():
-        print(f"{name:<14} {_words(shown[name]):<44} {value.source}")
+        print(f"{name:<14} {value.source:<22} {_words(shown[name])}")
 
 
 def _words(value: object) -> str:
@@ -33,4 +33,6 @@ def _words(value: object) -> str:
         return "yes" if value else "no"
     if isinstance(value, tuple):
         return " ".join(value) or "-"
+    if isinstance(value, float):
+        return f"{value:g}"
     return "-" if value in (None, "") else str(value)

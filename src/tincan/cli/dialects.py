@@ -46,6 +46,7 @@ def _pypeer(mode: Mode, text: str | None, options: MeetingOptions, output: Outpu
     if text is None and mode == "tap":
         raise UsageError("tap --pypeer needs the room: ROOM or ROOM:PASSWORD.")
     room = parse_room(text) if text is not None else Room(generate_room(secrets.choice))
+    url = database(options)
     output.note(WEAK_KEYS)
     if mode == "attach":
         output.note(f"The room is  {room.name}{'' if not room.password else '  (with your password)'}")
@@ -53,7 +54,7 @@ def _pypeer(mode: Mode, text: str | None, options: MeetingOptions, output: Outpu
         host=mode == "attach",
         room=room.name,
         password=room.password,
-        url=database(options),
+        url=url,
         servers=options.settings.servers,
         timeout=options.settings.timeout,
         relay_only=options.settings.relay_only,
@@ -92,7 +93,7 @@ def _static(
     mode: Mode, text: str | None, options: MeetingOptions, output: Output, lines: Lines, calls: MakeCalls | None
 ) -> Conversation:
     from tincan.apps.dialects.reading import Paste, from_file, read_file
-    from tincan.apps.dialects.static_link import static_conversation
+    from tincan.apps.dialects.static_link import STATIC_SECURITY, static_conversation
     from tincan.apps.dialects.static_news import AnswerReady, AnswerUnusable, OfferReady, StaticNews, WordsReady
 
     file = options.foreign.file
@@ -100,6 +101,7 @@ def _static(
         if file is None:
             raise UsageError("tap --static-link needs the offer: its URL, or --file PATH.")
         text, file = read_file(file), None
+    output.note(STATIC_SECURITY)
 
     def show(news: StaticNews) -> None:
         match news:

@@ -143,7 +143,10 @@ def _one_line() -> Iterator[str]:
     yield sys.stdin.readline()
 
 
-@friend.command(epilog="Exit codes: 3 without a server, 5 when it refuses. Ctrl-C is the good end, and exits with 0.")
+@friend.command(
+    short_help="Make friends of those in your XMPP roster.",
+    epilog="Exit codes: 3 without a server, 5 when it refuses. Ctrl-C is the good end, and exits with 0.",
+)
 @click.option("--yes", is_flag=True, help="Do not ask: everybody of the roster who comes is a friend.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line on stdout.")
 @click.option("-q", "--quiet", is_flag=True, help="Say only errors on stderr.")
@@ -206,7 +209,7 @@ async def _befriend_roster(account: XmppAccount, yes: bool, output: Output) -> N
                 group.create_task(meet(await found.accept()))
 
 
-@friend.command("list")
+@friend.command("list", short_help="Show yourself and every friend.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def list_friends(as_json: bool) -> None:
     """Show yourself, and every friend with its addresses and fingerprint."""

@@ -87,6 +87,9 @@ def _dispatch(arguments: list[str]) -> int:
     except click.exceptions.Abort:
         return _interrupted()
     except click.UsageError as exc:
+        if isinstance(exc, _no_command()):
+            print(exc.format_message(), file=sys.stderr, flush=True)
+            return 2
         return _complain(_usage(exc), 2)
     except click.ClickException as exc:
         return _complain(exc.format_message(), exc.exit_code)
@@ -108,6 +111,14 @@ def _dispatch(arguments: list[str]) -> int:
         return _complain(
             f"Something went wrong inside tin-can ({type(exc).__name__}: {exc}). Run it again with -v for details.", 1
         )
+
+
+def _no_command() -> tuple[type[Exception], ...]:
+    """Return what click raises where a group is called without a command, if it does: its text is the help."""
+    import click
+
+    found = getattr(click.exceptions, "NoArgsIsHelpError", None)
+    return () if found is None else (found,)
 
 
 def _usage(exc: click.UsageError) -> str:

@@ -76,7 +76,7 @@ def create(network: str, mode: str, subnet: str | None, options: MeetingOptions)
         output.created(group)
 
 
-@net.command(epilog=PHRASE_HELP)
+@net.command(short_help="Invite somebody to the group NAME.", epilog=PHRASE_HELP)
 @click.argument("network", metavar="[NAME]", required=False)
 @meeting_options
 def invite(network: str | None, options: MeetingOptions) -> None:
@@ -213,7 +213,7 @@ async def _up(name: str, tap: str, settings: UpSettings, log_file: str | None, o
     output.down(name)
 
 
-@net.command()
+@net.command(short_help="Show who is a member, and who can be reached how.")
 @click.argument("network", metavar="[NAME]", required=False)
 @click.option("--json", "json", is_flag=True, help="One JSON object a line on stdout.")
 def status(network: str | None, json: bool) -> None:

@@ -6,12 +6,13 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import click
 
 from tincan import config
-from tincan.cli.gather import gathered
+from tincan.cli.gather import F, gathered
 from tincan.errors import UsageError
 from tincan.link.dial import Settings
 from tincan.meet.phrase import Phrase, parse
@@ -24,7 +25,7 @@ PHRASE_HELP = (
     "the prompt, --phrase-file and TIN_CAN_PHRASE are the quiet ways."
 )
 
-_OPTIONS = (
+_PLACES = (
     click.option("--switchboard", "switchboards", multiple=True, metavar="URL", help="Meet there (repeatable)."),
     click.option("--no-lan", is_flag=True, help="Do not meet on the LAN or this machine."),
     click.option("--stun", multiple=True, metavar="URL", help="STUN server (repeatable); 'none' for none."),
@@ -35,18 +36,55 @@ _OPTIONS = (
     click.option("--timeout", type=float, metavar="SECONDS", help="How long to wait for the peer [default: 600]."),
     click.option("--phrase-file", metavar="FILE", help="Read the phrase from a file, or '-' for stdin's first line."),
     click.option("--name", metavar="NAME", help="How the peer sees you."),
-    click.option("--pypeer", is_flag=True, help="Meet in a room of pypeer; PHRASE is ROOM or ROOM:PASSWORD."),
-    click.option("--firebase", metavar="URL", help="The database that pypeer meets in [default: PYPEER_URL]."),
-    click.option("--classic", is_flag=True, help="Talk with the classic tin-can (Morse); PHRASE is the secret."),
-    click.option("--relay", metavar="URL", help=f"The relay of the classic tin-can [default: {DEFAULT_RELAY}]."),
-    click.option("--static-link", is_flag=True, help="No server: hand URLs over; PHRASE is an offer to answer."),
-    click.option("--file", metavar="PATH", help="With --static-link: read the other one's URL from a file."),
+)
+
+_SHOWN = (
     click.option("--plain", is_flag=True, help="One line in, one message out; also without a terminal."),
     click.option("--json", "json", is_flag=True, help="One JSON event a line on stdout."),
     click.option("-q", "--quiet", is_flag=True, help="Say only errors on stderr."),
     click.option("-v", "--verbose", count=True, help="Say more; -vv: everything, with tracebacks."),
     click.option("--log-file", metavar="FILE", help="Write the log there."),
 )
+
+
+def _dialects(*, hidden: bool) -> tuple[Callable[[F], F], ...]:
+    """Return the options of other programs' dialects, which only conversations can have.
+
+    ``hidden``: a command without them takes them all the same, to say so in a sentence.
+    """
+    option = partial(click.option, hidden=hidden)
+    return (
+        option(
+            "--pypeer", is_flag=True, help="Meet in a room of pypeer; PHRASE is ROOM or ROOM:PASSWORD.", hidden=hidden
+        ),
+        option(
+            "--firebase",
+            metavar="URL",
+            help="The database that pypeer meets in [default: PYPEER_URL].",
+            hidden=hidden,
+        ),
+        option(
+            "--classic",
+            is_flag=True,
+            help="Talk with the classic tin-can (Morse); PHRASE is the secret.",
+            hidden=hidden,
+        ),
+        option(
+            "--relay",
+            metavar="URL",
+            help=f"The relay of the classic tin-can [default: {DEFAULT_RELAY}].",
+            hidden=hidden,
+        ),
+        option(
+            "--static-link",
+            is_flag=True,
+            help="No server: hand URLs over; PHRASE is an offer to answer.",
+            hidden=hidden,
+        ),
+        option(
+            "--file", metavar="PATH", help="With --static-link: read the other one's URL from a file.", hidden=hidden
+        ),
+    )
 
 
 @dataclass(frozen=True)
@@ -118,8 +156,11 @@ def read(given: Mapping[str, Any]) -> MeetingOptions:
     )
 
 
-meeting_options = gathered("options", _OPTIONS, read)
+meeting_options = gathered("options", (*_PLACES, *_dialects(hidden=True), *_SHOWN), read)
 """Gives a command the options; it receives them as one `MeetingOptions` named ``options``."""
+
+conversation_options = gathered("options", (*_PLACES, *_dialects(hidden=False), *_SHOWN), read)
+"""The same for what can be done in other programs' dialects, too."""
 
 
 def _foreign(given: Mapping[str, Any]) -> Foreign:

@@ -14,7 +14,7 @@ from tincan.cli.calls import TalkOptions
 from tincan.cli.dialects import Mode, foreign_conversation
 from tincan.cli.lines import Lines, piped
 from tincan.cli.logs import set_up_logging
-from tincan.cli.options import MeetingOptions, meeting_options
+from tincan.cli.options import MeetingOptions, conversation_options
 from tincan.cli.output import Output
 from tincan.cli.runner import run_async
 from tincan.meet.mailbox import Side
@@ -24,7 +24,7 @@ from tincan.tui.seam import Dialect, Examine, MakeConversation, Opening, Request
 
 
 @click.command()
-@meeting_options
+@conversation_options
 def start(options: MeetingOptions) -> int:
     """Open the start screen."""
     return show_screens(options)

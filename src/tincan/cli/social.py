@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tincan.vpn.social.controller import FriendNews, SocialEvent
 
 
-@click.group()
+@click.group(short_help="The social network: a link to each friend.")
 def social() -> None:
     """The social network: a link to each of your friends (see 'tin-can friend')."""
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 PORT = 5222
 
 _OPTIONS = (
-    click.option("--xmpp", metavar="USER@DOMAIN", help="An XMPP account to meet at, too."),
+    click.option("--xmpp", metavar="USER@DOMAIN", help="Your XMPP account: a place to meet."),
     click.option("--xmpp-password-file", metavar="FILE", help="Its password [default: TIN_CAN_XMPP_PASSWORD]."),
     click.option("--xmpp-host", metavar="HOST[:PORT]", help="Where its server is [default: DOMAIN:5222]."),
     click.option("--xmpp-rooms", metavar="DOMAIN", help="Where it has rooms [default: conference.DOMAIN]."),

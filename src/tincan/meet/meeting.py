@@ -275,7 +275,7 @@ async def _next(mailbox: Mailbox, handshake: Handshake) -> bytes:
 
 def _minutes(seconds: float) -> str:
     if seconds < 120:
-        return f"{seconds:.0f} seconds"
+        return "1 second" if seconds == 1 else f"{seconds:g} seconds"
     return f"{seconds / 60:.0f} minutes"
 
 

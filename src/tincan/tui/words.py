@@ -6,7 +6,7 @@ from typing import Final
 
 from tincan.apps.doctor import Verdict
 from tincan.meet.mailbox import Side
-from tincan.tui.seam import Dialect
+from tincan.tui.seam import Dialect, Request
 
 PATHS: Final = {
     "lan": "on the LAN",
@@ -48,11 +48,12 @@ def not_arrived(count: int) -> str:
     return f"{count} message{'s' if count > 1 else ''} of yours did not arrive for sure."
 
 
-def join_command(dialect: Dialect, phrase: str) -> str:
+def join_command(request: Request, phrase: str) -> str:
     """Return what the other one types."""
+    command = "talk" if request.mode == "talk" else "tap"
     # A phrase of several words must be one argument; quotes inside it are the user's own riddle.
     argument = phrase if phrase.replace("-", "").replace("_", "").isalnum() else '"' + phrase + '"'
-    return f"tin-can tap {_FLAGS[dialect]}{argument}"
+    return f"tin-can {command} {_FLAGS[request.dialect]}{argument}"
 
 
 def side_words(side: Side) -> str:

@@ -44,9 +44,11 @@ def test_it_is_readable_too(tmp_path: Path) -> None:
     assert "(does not exist)" in done.stdout.splitlines()[0]
     lines = {line.split()[0]: line for line in done.stdout.splitlines()[2:]}
     assert set(lines) == {setting.name for setting in SETTINGS}
-    assert lines["name"].split() == ["name", "Ada", "TIN_CAN_NAME"]
-    assert lines["lan"].split() == ["lan", "yes", "default"]
-    assert lines["turn_password"].split() == ["turn_password", "(hidden)", "TIN_CAN_TURN_PASSWORD"]
+    assert lines["name"].split() == ["name", "TIN_CAN_NAME", "Ada"]
+    assert lines["lan"].split() == ["lan", "default", "yes"]
+    assert lines["turn_password"].split() == ["turn_password", "TIN_CAN_TURN_PASSWORD", "(hidden)"]
+    assert lines["timeout"].split() == ["timeout", "default", "600"]
+    assert all(len(line) <= 80 for line in lines.values() if "stun" not in line)
     assert "do not show" not in done.stdout
 
 

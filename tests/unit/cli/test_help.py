@@ -49,6 +49,31 @@ def test_every_command_has_a_help(command: Command) -> None:
         assert "TIN_CAN_PHRASE" in words
 
 
+@pytest.mark.parametrize("arguments", [("net",), ("net", "social"), ("friend",)], ids=" ".join)
+def test_a_group_without_a_command_shows_its_help(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    done = run(tmp_path, *arguments)
+    said = done.stdout + done.stderr
+    assert said.startswith(f"Usage: tin-can {' '.join(arguments)} ")
+    assert "..." not in said.partition("Commands:")[2]
+
+
+@pytest.mark.parametrize(
+    ("command", "shown"),
+    [("attach-string", True), ("tap", True), ("talk", True), ("pipe", False), ("send", False), ("forward", False)],
+)
+def test_other_programs_dialects_are_offered_where_they_can_be_had(command: str, shown: bool) -> None:
+    result = CliRunner().invoke(group, [command, "--help"])
+    for option in ("--pypeer", "--classic", "--static-link"):
+        assert (option in result.output) is shown
+
+
+@pytest.mark.parametrize("option", ["--pypeer", "--classic", "--static-link"])
+def test_elsewhere_a_sentence_says_where(tmp_path: Path, option: str) -> None:
+    done = run(tmp_path, "pipe", option, "x")
+    assert done.returncode == 2
+    assert "use attach-string, tap or talk" in done.stderr
+
+
 @pytest.mark.parametrize("arguments", [("--version",), ("--version", "tap")])
 def test_version(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     done = run(tmp_path, *arguments)

@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     from tincan.link.webrtc import WebRtcLink
 
 STATIC_SECURITY: Final = (
-    "Static link: compare the two words on both screens; if they differ, somebody is in the middle. "
-    "With a phrase that both give, the phrase does it."
+    "Compare the two words that both screens will show: if they differ, somebody is in the middle. "
+    "Where both have given the same phrase, that is not needed."
 )
 
 PLACE: Final = "static link"

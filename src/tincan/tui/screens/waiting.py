@@ -82,12 +82,12 @@ class WaitingScreen(Screen[bool]):
 
     def action_copy_command(self) -> None:
         """Copy what the other one types."""
-        self.app.copy_to_clipboard(join_command(self._request.dialect, self._phrase()))
+        self.app.copy_to_clipboard(join_command(self._request, self._phrase()))
         self.notify("The command is copied.", timeout=3)
 
     def action_code(self) -> None:
         """Show the code alone."""
-        self.app.push_screen(CodeScreen(join_command(self._request.dialect, self._phrase())))
+        self.app.push_screen(CodeScreen(join_command(self._request, self._phrase())))
 
     async def action_cancel(self) -> None:
         """Give it up."""
@@ -106,7 +106,7 @@ class WaitingScreen(Screen[bool]):
         for invitation in self.query(Invitation):
             invitation.show(talk)
             if talk.phrase is not None and not self.query(QrCode):
-                command = join_command(self._request.dialect, self._phrase())
+                command = join_command(self._request, self._phrase())
                 if qr_lines(command) is not None:
                     self.query_one("#invite").mount(QrCode(command, id="qr"))
         if talk.phrase is not None and not self._offered:

@@ -37,7 +37,7 @@ class Invitation(Vertical):
             return
         self.query_one("#phrase", Plain).put(talk.phrase.text)
         self.query_one("#strength", Plain).put(self._worth(talk.phrase))
-        self.query_one("#command", Plain).put(join_command(self._request.dialect, talk.phrase.text))
+        self.query_one("#command", Plain).put(join_command(self._request, talk.phrase.text))
 
     def _worth(self, phrase: Phrase) -> str:
         match self._request.dialect:
