@@ -9,12 +9,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import contextlib
 import json
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -195,7 +194,3 @@ def flipped(data: bytes, at: int = -1) -> bytes:
     out = bytearray(data)
     out[at] ^= 0x10
     return bytes(out)
-
-
-async def until_any(tasks: Sequence[asyncio.Task[Any]]) -> None:
-    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
