@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
+import sys
+import textwrap
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -14,6 +17,12 @@ from tincan.apps.text import visible
 from tincan.cli.options import servers
 from tincan.cli.runner import run_async
 from tincan.nat.servers import IceServer
+
+INDENT: Final = 21
+"""Columns before the text of a finding."""
+
+MIN_COLUMNS: Final = 2 * INDENT
+"""Of a terminal in which lines are broken between words."""
 
 
 @click.command()
@@ -35,6 +44,7 @@ def doctor(place: str | None, as_json: bool, **options: Any) -> int:
     if place is not None:
         options["switchboards"] = (*options["switchboards"], place)
     boards, known = asked(options)
+    columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
     def show(finding: Finding) -> None:
         if as_json:
@@ -42,10 +52,19 @@ def doctor(place: str | None, as_json: bool, **options: Any) -> int:
 
             print(json.dumps(dataclasses.asdict(finding)), flush=True)
         else:
-            sign = {True: "ok", False: "no", None: "--"}[finding.good]
-            print(f"  {sign:<3} {finding.about:<14} {visible(finding.text)}", flush=True)
+            print(line(finding, columns), flush=True)
 
     return run_async(examine(boards, known, show)).value
+
+
+def line(finding: Finding, columns: int | None) -> str:
+    """Return what to print of a finding; ``columns``: of the terminal, None where there is none."""
+    sign = {True: "ok", False: "no", None: "--"}[finding.good]
+    about = f"  {sign:<3} {finding.about:<14} "
+    text = visible(finding.text)
+    if columns is None or columns < MIN_COLUMNS:
+        return about + text
+    return textwrap.fill(text, columns - 1, initial_indent=about, subsequent_indent=" " * INDENT)
 
 
 def asked(options: Mapping[str, Any]) -> tuple[list[str], tuple[IceServer, ...]]:
