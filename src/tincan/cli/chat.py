@@ -20,7 +20,7 @@ from tincan.cli.lines import Lines, Terminal, first_line, piped
 from tincan.cli.logs import set_up_logging
 from tincan.cli.main import at_a_screen
 from tincan.cli.options import PHRASE_HELP, MeetingOptions, conversation_options, find_text
-from tincan.cli.output import Hint, JsonOutput, Output, TerminalOutput, route
+from tincan.cli.output import Hint, JsonOutput, Output, TerminalOutput, route, with_places
 from tincan.cli.runner import run_async
 from tincan.cli.strings import advise
 from tincan.errors import UsageError
@@ -192,7 +192,8 @@ def _conversation(
         calls=calls,
         talks=mode == "talk",
     )
-    return ours, lambda event: _hint(mode, side, event, phrase)
+    hint = with_places(lambda event: _hint(mode, side, event, phrase), side, options.settings.switchboards)
+    return ours, hint
 
 
 async def _speak(conversation: Conversation, output: Output, lines: Lines, commands: bool) -> None:

@@ -18,7 +18,7 @@ from tincan.apps.strings import GREETING
 from tincan.cli.lines import Lines, first_line
 from tincan.cli.logs import set_up_logging
 from tincan.cli.options import PHRASE_HELP, MeetingOptions, find_phrase, meeting_options
-from tincan.cli.output import JsonOutput, Output, route
+from tincan.cli.output import JsonOutput, Output, route, with_places
 from tincan.cli.runner import run_async
 from tincan.cli.strings import advise
 from tincan.cli.xmpp import XmppAccount, xmpp_options
@@ -78,7 +78,8 @@ async def _add(phrase: Phrase | None, called: str | None, yes: bool, options: Me
     if phrase is not None:
         advise(phrase, output)
     side = None if phrase is not None else Side.ATTACH
-    tell = route(output, _hint, counting_from_arrival=side is Side.ATTACH)
+    hint = with_places(_hint, side, options.settings.switchboards)
+    tell = route(output, hint, counting_from_arrival=side is Side.ATTACH)
     async with tie_string(side, phrase, options.settings, tell) as link:
         name = await _greet(link.control, options.name or _login())
 

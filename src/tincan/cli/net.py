@@ -15,7 +15,7 @@ from tincan.cli.lines import first_line
 from tincan.cli.logs import set_up_logging
 from tincan.cli.netoutput import NetJson, NetOutput, status_lines
 from tincan.cli.options import PHRASE_HELP, MeetingOptions, find_phrase, meeting_options
-from tincan.cli.output import route
+from tincan.cli.output import route, with_places
 from tincan.cli.runner import run_async
 from tincan.cli.social import social
 from tincan.cli.xmpp import XmppAccount, rooms_of, xmpp_options
@@ -99,7 +99,8 @@ async def _invite(name: str, options: MeetingOptions, output: NetOutput) -> None
     from tincan.vpn.group.control import NotUp, Question, ask
 
     settings = options.meeting_at(store.load(name).switchboards)
-    tell = route(output, _hint, counting_from_arrival=True)
+    hint = with_places(_hint, Side.ATTACH, settings.switchboards)
+    tell = route(output, hint, counting_from_arrival=True)
     async with tie_string(Side.ATTACH, None, settings, tell) as link:
         member = await joining.invite(link.control, name, settings.switchboards)
     with contextlib.suppress(NotUp):

@@ -13,7 +13,7 @@ import enum
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, TextIO
 
 from tincan.apps.call.events import (
@@ -35,6 +35,7 @@ from tincan.cli.main import STARTED
 from tincan.errors import TinCanError
 from tincan.link.dial import Connected, LinkEvent, Tell
 from tincan.meet.events import PeerFound, PlaceTrouble, Waiting
+from tincan.meet.mailbox import Side
 
 if TYPE_CHECKING:
     from tincan.apps.chat import ChatEvent
@@ -49,6 +50,14 @@ PATHS = {
 
 Hint = Callable[[Waiting], str]
 """Says what to tell a person who waits."""
+
+
+def with_places(hint: Hint, side: Side | None, switchboards: Sequence[str]) -> Hint:
+    """Return the same hint, with what the other one has to name besides the phrase; whoever taps was told it."""
+    if side is Side.TAP or not switchboards:
+        return hint
+    named = " ".join(f"--switchboard {url}" for url in switchboards)
+    return lambda event: f"{hint(event)}\n(Unless you are on one LAN, the other one adds {named})"
 
 
 class Output:

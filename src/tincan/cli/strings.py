@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 
 from tincan.apps.strings import Carrier, Lost, Mended, PhraseString, StringEvent
 from tincan.cli.options import MeetingOptions
-from tincan.cli.output import Hint, Output, route
+from tincan.cli.output import Hint, Output, route, with_places
 from tincan.errors import UsageError
 from tincan.meet.mailbox import Side
 from tincan.meet.phrase import Phrase, describe_strength, looks_mistyped
@@ -26,6 +26,7 @@ async def tie(
         raise UsageError("--pypeer, --classic and --static-link are for text: use attach-string, tap or talk.")
     if phrase is not None:
         advise(phrase, output)
+    hint = with_places(hint, side, options.settings.switchboards)
     hear = _hear(output, route(output, hint, counting_from_arrival=side is Side.ATTACH))
     async with PhraseString(side, phrase, options.settings, hear, app=app, name=options.name) as string:
         yield string

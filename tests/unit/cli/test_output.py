@@ -10,13 +10,15 @@ import pytest
 from tincan.apps.chat.events import Delivered, MessageReceived, PeerHello, PeerTyping
 from tincan.apps.desk_events import FilesEnded, FilesMoved, FilesOffered
 from tincan.apps.files import Offered, Progress, TopEntry
-from tincan.cli.output import JsonOutput, Output, TerminalOutput, route
+from tincan.cli.output import JsonOutput, Output, TerminalOutput, route, with_places
 from tincan.errors import AuthenticationFailed
 from tincan.link.dial import Connected, LinkEvent
 from tincan.meet.events import PeerFound, PlaceReady, PlaceTrouble, Waiting
+from tincan.meet.mailbox import Side
 from tincan.meet.phrase import Phrase
 
 Captured = pytest.CaptureFixture[str]
+WAITING = Waiting("abc", Phrase("7-guitar-banana", 7))
 HELLO = PeerHello("B\u00f6b", "tin-can/1", 1, frozenset())
 NASTY = "\x1b]52;c;x\x07red\u202e\r\n\u200b"
 
@@ -147,3 +149,14 @@ def test_files_are_told_in_harmless_words(capsys: Captured) -> None:
     assert "peer offers 1 file, 5 bytes:\n  \\x1b]52" in shown.err
     assert "/accept takes it into this folder, /decline does not.\n" in shown.err
     assert "was not received: " in shown.err
+
+
+@pytest.mark.parametrize("side", [Side.ATTACH, None])
+def test_whoever_waits_at_a_switchboard_is_told_that_both_have_to_name_it(side: Side | None) -> None:
+    hint = with_places(lambda event: "Waiting ...", side, ["wss://can.example/v1"])
+    assert hint(WAITING).splitlines()[-1].endswith("the other one adds --switchboard wss://can.example/v1)")
+
+
+def test_without_a_switchboard_or_for_who_was_told_the_hint_is_as_it_was() -> None:
+    assert with_places(lambda event: "Waiting ...", Side.ATTACH, [])(WAITING) == "Waiting ..."
+    assert with_places(lambda event: "Looking ...", Side.TAP, ["wss://can.example"])(WAITING) == "Looking ..."
