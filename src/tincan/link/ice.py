@@ -134,7 +134,7 @@ aioice.ice.StunProtocol = _StunProtocol  # type: ignore[misc]
 
 
 class IceAgent(aioice.ice.Connection):
-    """One ICE agent with one component. Call `gather`, then `begin`; trickle with `add_remote`.
+    """One ICE agent with one component. Call `gather_hosts`, then `begin`; trickle with `add_remote`.
 
     ``packets``: the ports are shared with those of a virtual network.
     ``on_packet`` gets those that came through ICE all the same, and
