@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -249,7 +250,7 @@ async def test_a_transfer_is_shown_and_does_not_hide_who_types(tmp_path: Path) -
         offers(bob, tmp_path / "other")
         await is_asked(ada)
         await ada.press("y")
-        await ada.sees(" Receiving 0 %, Receiving 0 %")
+        await ada.until(lambda: re.search(r" Receiving \d %, Receiving \d %", ada.screen()))
         async with asyncio.timeout(5):
             await ada.type("/quit")
             await ada.left()
