@@ -42,6 +42,7 @@ from tincan.vpn.path.words import (
     Ask,
     Configure,
     Done,
+    Failed,
     Found,
     Heard,
     Inject,
@@ -59,7 +60,11 @@ from tincan.vpn.path.words import (
 )
 
 EVENTS = 1024
-DIED = "A pump of the virtual network has died."
+DIED = "A pump of the virtual network has died"
+REPORTED = 256
+"""Links in one report, which is one message."""
+TURN = 64
+"""Messages of a pump that are read before anything else is looked at."""
 ANSWER_TIMEOUT = 20.0
 """Seconds; a pump answers in one turn of its loop, but has to start first."""
 
@@ -144,7 +149,7 @@ class PumpedPlane:
     async def close(self) -> None:
         """Listen no more."""
         loop = asyncio.get_running_loop()
-        self._ended.set()
+        self._end()
         for pump in self._pumps:
             loop.remove_reader(pump.control)
             pump.control.close()
@@ -176,11 +181,8 @@ class PumpedPlane:
             raise ValueError(f"secrets have {SECRET_LENGTH} bytes")
         remote, fds = self._transport(number, transport)
         self._links.add(number)
-        cipher = keys.cipher.value
         prefixes = [prefix(address) for address in addresses]
-        if prefixes:  # before the link: as soon as the peer hears from us it sends
-            await self._all(SetPeer(number, prefixes))
-        await self._all(AddLink(number, keys.send, keys.receive, cipher, remote), fds)
+        await self._all(AddLink(number, keys.send, keys.receive, keys.cipher.value, remote, prefixes), fds)
 
     async def move_link(self, number: int, transport: LinkTransport) -> None:
         """Use another transport for a link."""
@@ -244,12 +246,15 @@ class PumpedPlane:
         finally:
             await settle(ended)
 
-    async def statistics(self) -> dict[int, LinkStatistics]:
-        """Say how each link is doing."""
-        merged: dict[int, dict[str, int | float | None]] = {number: {} for number in self._links}
-        for done in await self._all(Report()):
-            for number, figures in done.figures.items():
-                merged[number] = merged.get(number, {}) | figures
+    async def statistics(self, only: int | None = None) -> dict[int, LinkStatistics]:
+        """Say how each link is doing, or one."""
+        self._check()
+        numbers = [number for number in self._links if only in (None, number)]
+        merged: dict[int, dict[str, int | float | None]] = {number: {} for number in numbers}
+        for at in range(0, len(numbers), REPORTED):
+            for done in await self._all(Report(numbers[at : at + REPORTED])):
+                for number, figures in done.figures.items():
+                    merged[number] |= figures
         return {number: msgspec.convert(figures, LinkStatistics) for number, figures in merged.items()}
 
     # -- the pumps
@@ -281,12 +286,15 @@ class PumpedPlane:
             try:
                 async with asyncio.timeout(ANSWER_TIMEOUT):
                     await send(pump.control, pack(Ask(number, order)), fds or [])
-                    return await answer
+                    done = await answer
+                if done.refused:
+                    raise WorldError(f"The system did not let the virtual network do that ({done.refused}).")
+                return done
             except TimeoutError:
                 self._fail("A pump of the virtual network does not answer.")
                 raise self._failed() from None
             except OSError:
-                self._fail(DIED)
+                self._fail(f"{DIED}.")
                 raise self._failed() from None
             finally:
                 pump.answers.pop(number, None)
@@ -303,6 +311,10 @@ class PumpedPlane:
     def _fail(self, sentence: str) -> None:
         if self._failure is None and not self._ended.is_set():
             self._failure = WorldError(sentence)
+        self._end()
+
+    def _end(self) -> None:
+        """Nothing goes on; who waits for an answer is told."""
         self._ended.set()
         for pump in self._pumps:
             for answer in pump.answers.values():
@@ -312,19 +324,27 @@ class PumpedPlane:
     async def _watch(self, pump: PumpProcess) -> None:
         """Notice that a pump dies."""
         code = await pump.process.wait()
-        self._fail(f"The interface {self.tap} was deleted." if code == TAP_GONE else DIED)
+        self._readable(pump)  # it may have said why
+        if code == TAP_GONE:
+            self._fail(f"The interface {self.tap} was deleted.")
+        else:
+            self._fail(f"{DIED} ({pump.why or (f'signal {-code}' if code < 0 else f'exit code {code}')}).")
 
     def _readable(self, pump: PumpProcess) -> None:
-        try:
-            message = pump.control.recv(MESSAGE)
-        except BlockingIOError:
-            return
-        except OSError:
-            message = b""
-        if not message:
-            asyncio.get_running_loop().remove_reader(pump.control)  # its end is noticed by `_watch`
-            return
-        word = self._decode(message)
+        """Take what a pump has said."""
+        for _ in range(TURN):
+            try:
+                message = pump.control.recv(MESSAGE)
+            except BlockingIOError:
+                return
+            except OSError:
+                message = b""
+            if not message:
+                asyncio.get_running_loop().remove_reader(pump.control)  # its end is noticed by `_watch`
+                return
+            self._take(pump, self._decode(message))
+
+    def _take(self, pump: PumpProcess, word: ToDriver) -> None:
         if isinstance(word, Done):
             answer = pump.answers.get(word.order)
             if answer is not None and not answer.done():
@@ -333,6 +353,8 @@ class PumpedPlane:
             send = self._relayed.get(word.link)
             for datagram in word.datagrams if send is not None else []:
                 send(datagram)  # type: ignore[misc]
+        elif isinstance(word, Failed):
+            pump.why = word.why
         else:
             with contextlib.suppress(asyncio.QueueFull):
                 self._events.put_nowait(_event(word))

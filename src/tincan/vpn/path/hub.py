@@ -10,6 +10,7 @@ asyncio: starting takes a tenth of a second, and a turn of the loop a few micros
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import select
 import socket
@@ -47,7 +48,10 @@ class Half(Protocol):
     """One direction."""
 
     def obey(self, order: Order, sockets: list[int]) -> Figures:
-        """Carry out an order, as far as it is for this half; gives the figures if they were asked for."""
+        """Carry out an order, as far as it is for this half; gives the figures if they were asked for.
+
+        Raises `OSError` where the system does not let it. Descriptors that it keeps it takes from ``sockets``.
+        """
 
     def told(self, word: ToIn | ToOut) -> None:
         """Take a word of the other half."""
@@ -142,12 +146,25 @@ class Hub:
                 half.received(word)
             return
         figures: Figures = {}
-        for half in self._halves:
-            for link, counted in half.obey(word.order, list(map(os.dup, fds))).items():
-                figures[link] = figures.get(link, {}) | counted
+        refused = ""
+        try:
+            for half in self._halves:
+                for link, counted in self._give(half, word.order, fds).items():
+                    figures[link] = figures.get(link, {}) | counted
+        except OSError as exc:
+            refused = exc.strerror or str(exc)
         for fd in fds:
             os.close(fd)
-        self.tell_driver(Done(word.number, figures))
+        self.tell_driver(Done(word.number, figures, refused))
+
+    def _give(self, half: Half, order: Order, fds: list[int]) -> Figures:
+        """Have a half carry out an order, with descriptors of its own."""
+        sockets = list(map(os.dup, fds))
+        try:
+            return half.obey(order, sockets)
+        finally:
+            for fd in sockets:
+                os.close(fd)
 
     def _told(self) -> None:
         message = self._partner.recv(MESSAGE) if self._partner is not None else b""
@@ -158,10 +175,12 @@ class Hub:
             self.unwatch(self._partner.fileno())  # the driver will notice
 
 
-def opened(fd: int, ipv6: bool) -> socket.socket:
-    """Take over a link's UDP socket and set what the pumps need."""
-    os.set_blocking(fd, True)
-    link = socket.socket(fileno=fd)
+def opened(sockets: list[int], ipv6: bool) -> socket.socket:
+    """Take over a link's UDP socket and set what the pumps need; raises `OSError`."""
+    if not sockets:  # it came, and there was no number left for it (unix(7), MSG_CTRUNC)
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+    link = socket.socket(fileno=sockets.pop())
+    link.setblocking(True)
     for option in (SO_SNDBUFFORCE, SO_RCVBUFFORCE):
         with contextlib.suppress(OSError):
             link.setsockopt(socket.SOL_SOCKET, option, BUFFER)

@@ -32,7 +32,7 @@ from tincan.vpn.path.routes import OWN, Everybody, Prefix, Routes
 from tincan.vpn.path.switch import FLOOD_BURST, FLOOD_RATE, Bucket, Lesson, MacTable, group
 from tincan.vpn.path.toobig import clamp_mss
 from tincan.vpn.path.wire import Opener
-from tincan.vpn.path.words import Answered, Exhausted, Heard, Learned, Probed, ToOut
+from tincan.vpn.path.words import Answered, Heard, Learned, Probed, Spent, ToOut
 
 Translate = Callable[[int, bytes, bool], tuple[bytes, bool] | None]
 """Gives a link's IPv4 packet as it is to be written, None to drop it, and whether the next segment of a run of TCP
@@ -112,9 +112,10 @@ class Incoming:
         self._forget_flows()
 
     def set_peer(self, number: int, prefixes: Iterable[Prefix]) -> None:
-        """Take a peer's addresses."""
-        self.routes.assign(number, prefixes)
-        self._forget_flows()
+        """Take a peer's addresses, if its link is there."""
+        if number in self.links:
+            self.routes.assign(number, prefixes)
+            self._forget_flows()
 
     def local(self, mac: bytes, now: float) -> None:
         """Take note of a MAC address on our side."""
@@ -150,7 +151,7 @@ class Incoming:
             link.octets += sum([len(packet) for _, packet in opened])
             self._heard(link, now)
         elif link.opener.spent:
-            self.words.append(Exhausted(number))
+            self.words.append(Spent(number))
 
     def writes(self) -> list[Write]:
         """Give what there is to write to the tap."""

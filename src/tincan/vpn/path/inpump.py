@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import socket
 import time
 from collections.abc import Callable
@@ -109,8 +110,10 @@ class InPump:
         match order:
             case AddLink():
                 core.add_link(order.link, order.receive, Cipher(order.cipher))
+                if order.prefixes:
+                    core.set_peer(order.link, order.prefixes)
                 self._listen(order.link, order.remote, sockets)
-            case MoveLink():
+            case MoveLink() if order.link in core.links:
                 self._listen(order.link, order.remote, sockets)
             case RemoveLink():
                 core.remove_link(order.link)
@@ -123,8 +126,9 @@ class InPump:
                 translate = None if order.translation is None else translator(order.translation)
                 core.configure(order.own, order.allow_dhcp, order.allow_ra, translate)
             case Inject():
-                self._hub.write((NOTHING, order.packet))
+                os.writev(self._hub.tap, (NOTHING, order.packet))
             case Report():
+                found = (core.links[number] for number in order.links if number in core.links)
                 return {
                     link.number: {
                         "packets_in": link.packets,
@@ -136,14 +140,14 @@ class InPump:
                         "storm": link.storm,
                         "heard": link.heard,
                     }
-                    for link in core.links.values()
+                    for link in found
                 }
         return {}
 
     def _listen(self, number: int, remote: tuple[str, int] | None, sockets: list[int]) -> None:
         if remote is None:
             return
-        link = opened(sockets[0], ":" in remote[0])
+        link = opened(sockets, ":" in remote[0])
         listened = self._sockets.setdefault(number, [])
         listened.append(link)
         self._hub.watch(link.fileno(), functools.partial(self._readable, number, link))

@@ -123,6 +123,6 @@ class MemoryPlane:
                 raise event
             yield event
 
-    async def statistics(self) -> dict[int, LinkStatistics]:
+    async def statistics(self, only: int | None = None) -> dict[int, LinkStatistics]:
         """Give `figures`."""
-        return dict(self.figures)
+        return {number: figures for number, figures in self.figures.items() if only in (None, number)}

@@ -5,8 +5,10 @@ in switch mode); the datagram and the headers around it are the same for all of
 them, so they need no thought here. Nothing larger than the tap gives is looked for.
 
 A search sends the largest first, which mostly is the answer, and after that
-all sizes of a table at once, a few times. What was answered is good. While data
-flows, the size in use is confirmed every now and then; when it is not answered but the smallest is,
+all sizes of a table at once, a few times. What was answered is good. Where nothing is answered, not even the
+smallest, nobody is there (yet): that says nothing of the path, and the search goes on, more and more slowly.
+
+While data flows, the size in use is confirmed every now and then; when it is not answered but the smallest is,
 the path has changed, and the search starts again from there (section 4.3, black hole detection).
 """
 
@@ -56,6 +58,10 @@ class PathMtu:
         self._base_answered = self._limit_answered = False
         self._missed = 0
         self._raise_at = 0.0
+        self._heard = False
+        """Whether anything was answered in this search."""
+        self._silent = 0
+        """Rounds without an answer since its beginning."""
 
     @property
     def searching(self) -> bool:
@@ -72,7 +78,7 @@ class PathMtu:
             return []
         if self.state is State.FOUND:
             if now >= self._raise_at and self.limit < self.largest:
-                self.state, self._round = State.SEARCHING, 0
+                self._search(now)
             elif self.active:
                 self.state = State.CONFIRMING
                 self._missed = 0
@@ -84,6 +90,10 @@ class PathMtu:
                 return []
         if self.state is State.CONFIRMING:
             return self._confirm(now)
+        if self._round > 1 and not self._heard:
+            self._silent += 1
+            self.deadline = now + min(CONFIRM, ROUND * 2**self._silent)
+            return [BASE, self.largest]
         self._round += 1
         if self._round > ROUNDS or self.limit == self.largest:
             self._found(now)
@@ -91,7 +101,8 @@ class PathMtu:
         self.deadline = now + ROUND
         if self._round == 1:
             return [self.largest]
-        return [size for size in (*STEPS, self.largest) if self.limit < size <= self.largest]
+        base = () if self._heard else (BASE,)
+        return [*base, *(size for size in (*STEPS, self.largest) if self.limit < size <= self.largest)]
 
     def _confirm(self, now: float) -> list[int]:
         if self._limit_answered:
@@ -102,7 +113,7 @@ class PathMtu:
             self._missed += 1
         if self._missed >= MISSING:
             self.limit = BASE
-            self.state, self._round = State.SEARCHING, 0
+            self._search(now)
             return self.probes(now)
         self._base_answered = False
         self.deadline = now + ROUND
@@ -113,7 +124,12 @@ class PathMtu:
         if self.state is State.CONFIRMING:
             self._base_answered |= size == BASE
             self._limit_answered |= size >= self.limit
-        if self.state is not State.SEARCHING or not self.limit < size <= self.largest:
+        if self.state is not State.SEARCHING:
+            return False
+        self._heard = True
+        if self._silent:  # somebody is there now: begin, without waiting for the end of a long round
+            self._silent, self._round, self.deadline = 0, 1, now
+        if not self.limit < size <= self.largest:
             return False
         self.limit = size
         if size == self.largest:
@@ -125,8 +141,13 @@ class PathMtu:
         if size > self.limit or self.limit == BASE:
             return False
         self.limit = BASE
-        self.state, self._round, self.deadline = State.SEARCHING, 0, now
+        self._search(now)
         return True
+
+    def _search(self, now: float) -> None:
+        self.state, self.deadline = State.SEARCHING, now
+        self._round = self._silent = 0
+        self._heard = False
 
     def _found(self, now: float) -> None:
         self.state, self.active = State.FOUND, False

@@ -15,7 +15,7 @@ import struct
 from collections.abc import Iterable
 
 from tincan.vpn.path import control, wire
-from tincan.vpn.path.coalesce import Write
+from tincan.vpn.path.coalesce import LARGEST, Write
 from tincan.vpn.path.departures import Departures, OutLink, Send
 from tincan.vpn.path.filters import Filter
 from tincan.vpn.path.headers import (
@@ -39,7 +39,7 @@ from tincan.vpn.path.routes import OWN, Everybody, Prefix, Routes
 from tincan.vpn.path.split import split, whole
 from tincan.vpn.path.switch import FLOOD_BURST, FLOOD_RATE, Bucket, Lesson, MacTable, group
 from tincan.vpn.path.toobig import clamp_mss, fragmented, icmp_too_big
-from tincan.vpn.path.vnet import LENGTH, NEEDS_CHECKSUM, NOTHING, Vnet, unpack
+from tincan.vpn.path.vnet import GSO_NONE, GSO_UDP, LENGTH, NEEDS_CHECKSUM, NOTHING, Vnet, unpack
 from tincan.vpn.path.waiting import Waiting
 from tincan.vpn.path.wire import Sealer
 from tincan.vpn.path.words import Found, Local, Spent, Wanted
@@ -117,10 +117,11 @@ class Outgoing:
         self.macs.forget(number)
 
     def set_peer(self, number: int, prefixes: Iterable[Prefix], now: float) -> None:
-        """Take a peer's addresses; what waited for them goes out."""
-        self.routes.assign(number, prefixes)
-        if not self._switched:
-            self._release(now)
+        """Take a peer's addresses, if its link is there; what waited for them goes out."""
+        if number in self.links:
+            self.routes.assign(number, prefixes)
+            if not self._switched:
+                self._release(now)
 
     def _release(self, now: float) -> None:
         """Send what waited, by links whose other end is there: one that has no keys yet would lose it."""
@@ -198,7 +199,7 @@ class Outgoing:
             if segments:
                 self._departures.run(link, segments, now)
             elif start >= 0:
-                self._refuse(link, bytes(buffer[LENGTH:]), start, NOTHING, now)
+                self._one_by_one(link, buffer, start, vnet, now)
             return
         packet = bytes(buffer[LENGTH:])
         layout = parse(packet, start) if start >= 0 else None
@@ -215,6 +216,15 @@ class Outgoing:
             self._departures.some(link, kind, (packet,), now, fragment=True)
         else:
             self._refuse(link, packet, start, vnet.pack() if kind == wire.PARTIAL else NOTHING, now)
+
+    def _one_by_one(self, link: OutLink, buffer: Buffer, start: int, vnet: Vnet, now: float) -> None:
+        """Send the datagrams of a run each as a packet of its own: they are larger than the path takes."""
+        header = vnet._replace(flags=NEEDS_CHECKSUM, gso=GSO_NONE, size=0).pack()
+        packets = split(buffer[LENGTH:], start, vnet, LARGEST) if vnet.gso == GSO_UDP else None
+        for packet in packets or ():
+            self._send(link, header + packet, start, now)
+        if not packets:
+            link.too_big += 1
 
     def _refuse(self, link: OutLink, packet: bytes, start: int, header: bytes, now: float) -> None:
         """Deal with a packet that is larger than the path takes."""
@@ -257,6 +267,8 @@ class Outgoing:
             first, link.heard = link.heard is None, epoch
             if first:
                 self._release(now)
+                if link.path.searching:  # our probes may have come before the peer had keys for them
+                    link.path.restart(now)
             if epoch > link.sealer.epoch:
                 self._departures.word(link, control.nothing(), now)
 

@@ -17,7 +17,6 @@ from tincan.vpn.path.words import (
     AddLink,
     Answered,
     Configure,
-    Exhausted,
     Found,
     Heard,
     Learned,
@@ -30,6 +29,7 @@ from tincan.vpn.path.words import (
     RemoveLink,
     Report,
     SetPeer,
+    Spent,
     ToIn,
     ToOut,
 )
@@ -169,7 +169,9 @@ class OutPump:
             case AddLink():
                 self._way(order.link, order.remote, sockets)
                 core.add_link(order.link, order.send, Cipher(order.cipher), now)
-            case MoveLink():
+                if order.prefixes:
+                    core.set_peer(order.link, order.prefixes, now)
+            case MoveLink() if order.link in core.links:
                 self._way(order.link, order.remote, sockets)
                 core.moved(order.link, now)
             case RemoveLink():
@@ -182,6 +184,7 @@ class OutPump:
             case Configure():
                 core.configure(order.largest, order.own, order.allow_dhcp, order.allow_ra, now, order.carried)
             case Report():
+                found = (core.links[number] for number in order.links if number in core.links)
                 return {
                     link.number: {
                         "packets_out": link.packets,
@@ -191,7 +194,7 @@ class OutPump:
                         "mtu": link.path.limit,
                         "epoch": link.sealer.epoch,
                     }
-                    for link in core.links.values()
+                    for link in found
                 }
         return {}
 
@@ -203,7 +206,7 @@ class OutPump:
             self._ways[number] = Way(None, ("", 0), False)
             return
         ipv6 = ":" in remote[0]
-        self._ways[number] = Way(opened(sockets[0], ipv6), remote, ipv6)
+        self._ways[number] = Way(opened(sockets, ipv6), remote, ipv6)
 
     def told(self, word: ToIn | ToOut) -> None:
         """Take a word of the in pump."""
@@ -218,5 +221,5 @@ class OutPump:
                 core.answered(word.link, word.size, now)
             case Learned():
                 core.learned(word.link, word.mac, now)
-            case Exhausted():
+            case Spent():
                 core.exhausted(word.link)

@@ -227,7 +227,7 @@ class DataPlane(Protocol):
         """
 
     async def inject(self, packet: bytes) -> None:
-        """Write an IP packet (switch mode: a frame) to the tap as if received."""
+        """Write an IP packet (switch mode: a frame) to the tap as if received; `WorldError` if it is not taken."""
 
     async def configure(self, settings: PlaneSettings) -> None:
         """Change addresses, MTU, filters or translation. Raises `ValueError` for another tap or mode."""
@@ -241,8 +241,8 @@ class DataPlane(Protocol):
         Raises `WorldError` when the plane has failed, ends when it is closed.
         """
 
-    async def statistics(self) -> dict[int, LinkStatistics]:
-        """Say how each link is doing."""
+    async def statistics(self, only: int | None = None) -> dict[int, LinkStatistics]:
+        """Say how each link is doing, or ``only`` one."""
 
 
 def fast_aes(cpuinfo: str) -> bool:

@@ -48,6 +48,8 @@ class PumpProcess:
     process: asyncio.subprocess.Process
     control: socket.socket
     asked: int = 0
+    why: str = ""
+    """What it said of its end."""
     answers: dict[int, asyncio.Future[Done]] = field(default_factory=dict)
 
 

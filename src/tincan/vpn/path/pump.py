@@ -13,6 +13,7 @@ from tincan.vpn.path.hub import Hub
 from tincan.vpn.path.inpump import InPump
 from tincan.vpn.path.outpump import OutPump
 from tincan.vpn.path.plane import Mode
+from tincan.vpn.path.words import Failed
 
 PRIORITY = -10
 """Packets wait for the pumps, so pumps do not wait."""
@@ -39,7 +40,11 @@ def main(arguments: Sequence[str]) -> int:
     gc.collect()
     gc.freeze()
     gc.disable()
-    return hub.run()
+    try:
+        return hub.run()
+    except Exception as exc:
+        hub.tell_driver(Failed(f"{type(exc).__name__}: {exc}"))
+        raise
 
 
 if __name__ == "__main__":

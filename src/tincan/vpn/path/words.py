@@ -46,8 +46,8 @@ class Learned(Word, frozen=True):
     mac: bytes
 
 
-class Exhausted(Word, frozen=True):
-    """So much was forged that the link's keys must not be used any longer."""
+class Spent(Word, frozen=True):
+    """A link's keys must not be used any longer: so much was forged or, to the driver, sealed."""
 
     link: int
 
@@ -68,7 +68,7 @@ class Found(Word, frozen=True):
     mtu: int
 
 
-# -- from the pumps to the driver (Heard, once a link, and Found as well)
+# -- from the pumps to the driver (Heard, once a link, Found and Spent as well)
 
 
 class Wanted(Word, frozen=True):
@@ -76,12 +76,6 @@ class Wanted(Word, frozen=True):
 
     packet: bytes
     destination: bytes
-
-
-class Spent(Word, frozen=True):
-    """A link's keys are used up."""
-
-    link: int
 
 
 class Relay(Word, frozen=True):
@@ -96,19 +90,31 @@ class Done(Word, frozen=True):
 
     order: int
     figures: dict[int, dict[str, int | float | None]] = {}
+    refused: str = ""
+    """What the system said, where it did not let this one be carried out."""
+
+
+class Failed(Word, frozen=True):
+    """The pump is about to end by a defect."""
+
+    why: str
 
 
 # -- from the driver to the pumps
 
 
 class AddLink(Word, frozen=True):
-    """A new link; its socket comes with the message unless it is relayed (no remote address)."""
+    """A new link; its socket comes with the message unless it is relayed (no remote address).
+
+    ``prefixes`` as in `SetPeer`, or none to leave them: as soon as the peer hears from us it sends.
+    """
 
     link: int
     send: bytes
     receive: bytes
     cipher: str
     remote: tuple[str, int] | None
+    prefixes: list[tuple[bytes, int]]
 
 
 class MoveLink(Word, frozen=True):
@@ -156,7 +162,9 @@ class Received(Word, frozen=True):
 
 
 class Report(Word, frozen=True):
-    """Give the figures."""
+    """Give the figures of these links."""
+
+    links: list[int]
 
 
 Order = AddLink | MoveLink | RemoveLink | SetPeer | Configure | Inject | Report
@@ -169,9 +177,9 @@ class Ask(Word, frozen=True):
     order: Order
 
 
-ToOut = Heard | Probed | Answered | Learned | Exhausted
+ToOut = Heard | Probed | Answered | Learned | Spent
 ToIn = Local | Found
-ToDriver = Heard | Found | Wanted | Spent | Relay | Done
+ToDriver = Heard | Found | Wanted | Spent | Relay | Done | Failed
 ToPump = Ask | Received
 
 pack = msgspec.msgpack.Encoder().encode

@@ -12,7 +12,7 @@ from tincan.vpn.path.outgoing import Outgoing
 from tincan.vpn.path.plane import Cipher
 from tincan.vpn.path.routes import prefix
 from tincan.vpn.path.vnet import LENGTH
-from tincan.vpn.path.words import Answered, Exhausted, Found, Heard, Learned, Local, Probed, Spent, Wanted
+from tincan.vpn.path.words import Answered, Found, Heard, Learned, Local, Probed, Spent, Wanted
 
 Wire = Callable[[bytes], bool]
 
@@ -66,7 +66,7 @@ class Plane:
                     self.outgoing.answered(word.link, word.size, self.now)
                 case Learned():
                     self.outgoing.learned(word.link, word.mac, self.now)
-                case Exhausted():
+                case Spent():
                     self.outgoing.exhausted(word.link)
         self.incoming.words.clear()
         for event in self.outgoing.events:

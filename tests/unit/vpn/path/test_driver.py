@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import signal
 import socket
 import subprocess
@@ -15,12 +16,13 @@ import pytest
 
 from tincan.errors import WorldError
 from tincan.tasks import settle
-from tincan.vpn.path.driver import open_plane
+from tincan.vpn.path.driver import REPORTED, open_plane
 from tincan.vpn.path.memory import MemoryTap
 from tincan.vpn.path.plane import (
     DataPlane,
     LinkHeard,
     LinkKeys,
+    LinkStatistics,
     Mode,
     MtuChanged,
     PlaneEvent,
@@ -30,7 +32,9 @@ from tincan.vpn.path.plane import (
     Unroutable,
     fast_aes,
 )
+from tincan.vpn.path.processes import MESSAGE
 from tincan.vpn.path.vnet import LENGTH
+from tincan.vpn.path.words import Done, pack
 from unit.vpn.path import packets as p
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="virtual networks need Linux")
@@ -211,14 +215,52 @@ async def test_misuse_is_a_value_error() -> None:
         assert await one.plane.statistics() == {}
 
 
-async def test_a_pump_that_dies_is_noticed() -> None:
+@pytest.mark.parametrize(("how", "why"), [("killed", "signal 9"), ("broken", "ValidationError")])
+async def test_a_pump_that_dies_is_noticed_and_why(how: str, why: str) -> None:
     async with ends() as (one, _):
-        pump = one.plane._pumps[-1].process  # type: ignore[attr-defined]
-        pump.send_signal(signal.SIGKILL)
-        with pytest.raises(WorldError, match="pump"):
+        [pump] = one.plane._pumps  # type: ignore[attr-defined]
+        if how == "killed":
+            pump.process.send_signal(signal.SIGKILL)
+        else:
+            pump.control.send(b"\x90")
+        with pytest.raises(WorldError, match=rf"pump.*{why}"):
             await asyncio.wait_for(one.listening, PATIENCE)
-        with pytest.raises(WorldError, match="pump"):
+        with pytest.raises(WorldError, match=rf"pump.*{why}"):
             await one.plane.statistics()
+
+
+async def test_what_the_system_refuses_is_said_and_the_pump_goes_on() -> None:
+    async with ends() as (one, other):
+        await connect(one, other)
+        keys = LinkKeys(SECRETS[0], SECRETS[1])
+        with socket.socket(socket.AF_UNIX) as wrong, pytest.raises(WorldError, match="did not let"):
+            await one.plane.add_link(8, UdpTransport(wrong, ("127.0.0.1", 9)), keys)
+        await one.plane.remove_link(8)
+        await one.tell(p.plain(p.udp()))
+        assert await other.got() == p.udp()
+
+
+async def test_many_links_are_reported_in_parts() -> None:
+    async with ends() as (one, _):
+        keys = LinkKeys(SECRETS[0], SECRETS[1])
+        for number in range(REPORTED + 2):
+            await one.plane.add_link(number, RelayedTransport(lambda d: None), keys)
+        assert set(await one.plane.statistics()) == set(range(REPORTED + 2))
+        assert set(await one.plane.statistics(7)) == {7}
+    most = dataclasses.asdict(LinkStatistics()) | dict.fromkeys(("heard", "epoch"), 2.0**40)
+    figures = {name: 1 << 62 if type(value) is int else value for name, value in most.items()}
+    assert len(pack(Done(1 << 40, dict.fromkeys(range(1 << 15, (1 << 15) + REPORTED), figures)))) < MESSAGE / 2
+
+
+async def test_who_waits_for_an_answer_when_the_plane_is_closed_is_told() -> None:
+    async with ends() as (one, _):
+        [pump] = one.plane._pumps  # type: ignore[attr-defined]
+        pump.process.send_signal(signal.SIGSTOP)
+        waiting = asyncio.create_task(one.plane.inject(p.udp()))
+        while not pump.answers:
+            await asyncio.sleep(0)
+    with pytest.raises(WorldError, match="closed"):
+        await waiting
 
 
 async def test_pumps_end_with_their_driver() -> None:

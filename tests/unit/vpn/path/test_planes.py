@@ -15,7 +15,7 @@ from tincan.vpn.path.plane import Cipher
 from tincan.vpn.path.switch import FLOOD_BURST
 from tincan.vpn.path.vnet import NEEDS_CHECKSUM, Vnet, unpack
 from tincan.vpn.path.wire import Sealer
-from tincan.vpn.path.words import Exhausted, Found, Spent, Wanted
+from tincan.vpn.path.words import Found, Spent, Wanted
 from unit.vpn.path import packets as p
 from unit.vpn.path.packets import fuzz
 from unit.vpn.path.planes import Net, Plane, secret
@@ -255,6 +255,48 @@ def test_what_may_be_cut_is_cut() -> None:
     assert p.checksum_right(p.ip(p.A4, p.B4, 17, joined))
 
 
+@pytest.mark.parametrize("ends", [(p.A4, p.B4), (p.A6, p.B6)])
+def test_each_datagram_of_a_run_that_does_not_fit_is_dealt_with_as_if_it_came_alone(ends: tuple[str, str]) -> None:
+    two = narrow(1350)
+    body = bytes(n % 251 for n in range(3 * 1360))
+    two.send("a", p.gso(p.udp(*ends, body, partial=True), 1360))
+    assert two.arrived("b") == []
+    assert len(two.arrived("a")) == 3
+    assert two.planes["a"].outgoing.links[1].too_big == 3
+    if "." in ends[0]:  # and where it may be cut, it is, and no two datagrams become one
+        two.send("a", p.gso(p.udp(*ends, body, partial=True, field=0), 1360))
+        fragments = [p.read(fragment)[4] for fragment in two.arrived("b")]
+        assert len(fragments) == 6
+        for at, (first, second) in enumerate(zip(fragments[::2], fragments[1::2], strict=True)):
+            assert first[8:] + second == body[1360 * at : 1360 * (at + 1)]
+            assert p.checksum_right(p.ip(*ends, 17, first + second))
+    # While the path is looked for, IP outside may cut them.
+    two.lossy = lambda datagram: True
+    two.planes["a"].outgoing.moved(1, two.planes["a"].now)
+    two.sent.clear()
+    two.send("a", p.gso(p.udp(*ends, body, partial=True), 1360))
+    assert b"".join(p.read(packet)[4][8:] for packet in two.arrived("b")) == body
+    assert sum(len(send.datagrams) for send in two.sent if send.fragment) == 3
+
+
+def test_a_peer_that_comes_late_is_no_narrow_path() -> None:
+    """One end is ready long before the other: its probes were for nobody."""
+    two = net()
+    one, other = two.planes["a"], two.planes["b"]
+    two.lossy = lambda datagram: False
+    one.outgoing.moved(1, 10.0)
+    one.outgoing.links[1].heard = None
+    for step in range(200):
+        two.settle(10.0 + 0.1 * step)
+    assert one.outgoing.links[1].path.limit < 1300
+    two.lossy = lambda datagram: True
+    other.incoming.links[1].epoch = one.incoming.links[1].epoch = -1
+    other.outgoing.moved(1, 30.0)
+    for step in range(10):
+        two.settle(30.0 + 0.1 * step)
+    assert one.outgoing.links[1].path.limit == 1420
+
+
 def test_what_ipv6_must_carry_is_carried() -> None:
     two = narrow(1210)
     two.lossy = lambda datagram: True
@@ -308,7 +350,7 @@ def test_a_link_under_attack_ends() -> None:
     two = net()
     one = two.planes["a"]
     one.incoming.links[1].opener.invalid = wire.FORGERIES[Cipher.AES_128_GCM]
-    one.incoming.words.append(Exhausted(1))
+    one.incoming.words.append(Spent(1))
     one.exchange_words()
     two.send("b", p.plain(p.tcp(p.B4, p.A4)))
     two.send("a", p.plain(p.tcp()))

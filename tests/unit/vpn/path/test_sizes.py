@@ -89,6 +89,18 @@ def test_a_dead_path_says_nothing_of_its_size() -> None:
     assert path.mtu.limit == 1420
 
 
+@pytest.mark.parametrize("takes", [1500, 1300, BASE])
+def test_a_peer_that_is_not_there_yet_says_nothing_of_the_path(takes: int) -> None:
+    path = Path(0)
+    path.run(60)
+    assert path.mtu.searching
+    assert len(path.sent) < 60, "who does not answer is asked less and less often"
+    path.takes = takes
+    path.run(CONFIRM + 3)
+    assert not path.mtu.searching
+    assert path.mtu.limit == max(size for size in (BASE, *STEPS) if size <= min(takes, 1420))
+
+
 def test_an_idle_path_is_left_alone() -> None:
     path = Path(1500)
     path.run(10)
