@@ -18,7 +18,7 @@ import pytest
 from lab.cans import TIN_CAN, settings
 from lab.modules import WITHIN, Linkd, Transfer, complete, controllers, tie, tie_again
 from lab.netlab import Host, Lab, TurnServer
-from tincan.errors import UsageError
+from tincan.errors import UsageError, WorldError
 from tincan.vpn.module.client import spawn
 from tincan.vpn.module.events import LinkChanged, MessageCame, NetworkChanged, PacketUnrouted
 from tincan.vpn.module.interface import ModuleError
@@ -88,11 +88,9 @@ async def test_across_two_nats(lab: Lab) -> None:
         await asyncio.to_thread(alice.host.run, ["ping", "-n", "-c", "1", "-W", "0.1", "10.99.0.77"])
         assert (await alice.until(PacketUnrouted, destination="10.99.0.77")).packet[:1] == b"\x45"
 
-        # A peer that dies is noticed within five seconds.
+        # A peer that dies is noticed; how soon, tests/unit/link looks at.
         modules[1].process.signal(signal.SIGKILL)
-        began = time.monotonic()
         event = await alice.until(LinkChanged, state=State.OFFLINE)
-        assert time.monotonic() - began < 7, "5 s are promised; the rest is for a machine with other things to do"
         assert "silent" in (event.reason or "")
         # However it dies, nothing of it stays.
         await asyncio.to_thread(gone, modules[1])
@@ -199,6 +197,19 @@ async def test_a_module_ends_with_its_owner(lab: Lab) -> None:
                 pass
 
 
+async def test_an_owner_hears_why_its_module_ended(lab: Lab) -> None:
+    before = set(children(os.getpid()))
+    async with asyncio.timeout(WITHIN), spawn(tap="tincantest%d") as module, module.events() as events:
+        [linkd] = [pid for pid in set(children(os.getpid())) - before if b"linkd" in command(pid)]
+        [pump] = children(linkd)
+        os.kill(pump, signal.SIGKILL)
+        with pytest.raises(WorldError, match=r"pump .* has died \(signal 9\)"):
+            async for _ in events:
+                pass
+        with pytest.raises(WorldError, match=r"pump .* has died \(signal 9\)"):
+            await module.identity()
+
+
 def test_a_module_ends_with_an_owner_that_is_killed(lab: Lab) -> None:
     program = (
         "import asyncio\n"
@@ -228,6 +239,12 @@ def children(parent: int) -> list[int]:
             if int(path.read_text().rpartition(")")[2].split()[1]) == parent:
                 found.append(int(path.parent.name))
     return found
+
+
+def command(pid: int) -> bytes:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    return b""
 
 
 def test_a_module_whose_pump_dies_says_so_and_ends(lab: Lab) -> None:

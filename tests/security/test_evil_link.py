@@ -63,6 +63,28 @@ async def test_a_wrong_hello_is_no_link(first: bytes) -> None:
     await only_the_test_is_left()
 
 
+async def test_a_peer_that_leaves_while_its_hello_is_read() -> None:
+    """There are no keys any more then; that is the end of one link, and not of the module."""
+    async with asyncio.timeout(WITHIN), both() as (alice, bob):
+        ours, _ = await tie(alice.module, bob.module)
+        [link] = [link for link in alice.module._links if link.number == ours]
+        assert link.next is not None
+        victim = link.next.strand.link
+        receive = victim.control.receive
+
+        async def late() -> bytes:
+            hello = await receive()
+            await bob.module.trim_link(peer="alice")
+            await victim.wait_closed()
+            return hello
+
+        victim.control.receive = late  # type: ignore[method-assign]
+        await alice.ear.until(LinkChanged, state=State.FAILED)
+        await tie(alice.module, bob.module)
+        await online(alice)
+    await only_the_test_is_left()
+
+
 async def test_a_flood_of_messages_neither_stops_the_module_nor_costs_a_listener_its_place() -> None:
     async with asyncio.timeout(WITHIN), end() as alice, attacked(alice) as (number, peer):
         await peer.control.send(GOOD)

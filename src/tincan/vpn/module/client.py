@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import socket
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -39,19 +39,26 @@ class ModuleGone(WorldError):
 class SocketModule(Module):
     """A module at the other end of a Unix stream socket. Use `connect` or `spawn`."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        reason: Callable[[], Awaitable[TinCanError]] | None = None,
+    ) -> None:
+        """``reason``: asked why the module has ended, when it has."""
         self._reader = reader
         self._writer = writer
         self._side = ClientSide()
         self._waiting: dict[int, asyncio.Future[Any]] = {}
         self._listeners = Listeners()
         self._subscribed = False
+        self._reason = reason
         self._why: TinCanError | None = None
 
     async def ask(self, method: str, params: msgspec.Struct) -> Any:
-        """See `Module.ask`. Raises `ModuleGone` when the module has ended."""
+        """See `Module.ask`. Raises `ModuleGone`, or what the module said at its end, when it has ended."""
         if self._why is not None:
-            raise ModuleGone(str(self._why))
+            raise self._why
         number, line = self._side.ask(method, params)
         future = self._waiting[number] = asyncio.get_running_loop().create_future()
         try:
@@ -74,16 +81,24 @@ class SocketModule(Module):
     async def run(self) -> None:
         """Read answers and events until the connection ends."""
         why: TinCanError = ModuleGone("The TinCan module (linkd) has ended.")
+        explained = False
         try:
-            while data := await self._reader.read(65536):
-                for heard in self._side.receive(data):
-                    self._take(heard)
-        except ConnectionError:
-            pass
-        except ModuleError as exc:
-            why = exc
+            try:
+                while data := await self._reader.read(65536):
+                    for heard in self._side.receive(data):
+                        self._take(heard)
+            except ConnectionError:
+                pass
+            except ModuleError as exc:
+                why = ModuleGone(str(exc))
+            if self._reason is not None:
+                why, explained = await self._reason(), True
         finally:
-            self._end(why)
+            self._why = why
+            self._listeners.end(why if explained else None)
+            for future in self._waiting.values():
+                if not future.done():
+                    future.set_exception(why)
 
     def _take(self, heard: Answered | Told) -> None:
         if isinstance(heard, Told):
@@ -93,13 +108,6 @@ class SocketModule(Module):
                 future.set_exception(heard.result)
             else:
                 future.set_result(heard.result)
-
-    def _end(self, why: TinCanError) -> None:
-        self._why = why
-        self._listeners.end()
-        for future in self._waiting.values():
-            if not future.done():
-                future.set_exception(ModuleGone(str(why)))
 
 
 @contextlib.asynccontextmanager
@@ -118,7 +126,8 @@ async def spawn(*, tap: str | None = None, arguments: Sequence[str] = ()) -> Asy
     """Start a module that ends, and takes its tap with it, when this context or this process does.
 
     It speaks on a socket that only the two processes have. Raises what the
-    module said where it could not start: `DeviceMissing` without root.
+    module said where it could not start: `DeviceMissing` without root. When it
+    ends later, whoever uses it gets what it said then.
     """
     ours, theirs = socket.socketpair()
     number = theirs.fileno()
@@ -143,11 +152,8 @@ async def spawn(*, tap: str | None = None, arguments: Sequence[str] = ()) -> Asy
     listening = asyncio.create_task(_keep(process.stderr, said), name="linkd's stderr")
     try:
         reader, writer = await asyncio.open_unix_connection(sock=ours)
-        async with _used(reader, writer) as module:
-            try:
-                await module.identity()
-            except ModuleGone:
-                raise await _reason(process, listening, said) from None
+        async with _used(reader, writer, lambda: _reason(process, listening, said)) as module:
+            await module.identity()
             yield module
     finally:
         ours.close()
@@ -156,8 +162,12 @@ async def spawn(*, tap: str | None = None, arguments: Sequence[str] = ()) -> Asy
 
 
 @contextlib.asynccontextmanager
-async def _used(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> AsyncIterator[SocketModule]:
-    module = SocketModule(reader, writer)
+async def _used(
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    reason: Callable[[], Awaitable[TinCanError]] | None = None,
+) -> AsyncIterator[SocketModule]:
+    module = SocketModule(reader, writer, reason)
     running = asyncio.create_task(module.run(), name="answers of linkd")
     try:
         yield module
@@ -190,6 +200,6 @@ async def _reason(process: asyncio.subprocess.Process, listening: asyncio.Task[N
     await _ended(process)
     await asyncio.wait([listening], timeout=1)
     lines = "".join(said).strip().splitlines()
-    text = lines[-1].removeprefix("tin-can: ") if lines else "The TinCan module (linkd) ended at once."
+    text = lines[-1].removeprefix("tin-can: ") if lines else "The TinCan module (linkd) has ended."
     kinds: dict[int | None, type[TinCanError]] = {9: DeviceMissing, 2: UsageError}
     return kinds.get(process.returncode, WorldError)(text)

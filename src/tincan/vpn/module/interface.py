@@ -79,8 +79,9 @@ class Module(abc.ABC):
             async with module.events() as events:
                 async for event in events: ...
 
-        The iterator ends when the module does. A listener that does not keep
-        up loses its place: its iterator raises `ModuleError`.
+        The iterator ends when the module does, or raises what the module said
+        at its end where that is known. A listener that does not keep up loses
+        its place: its iterator raises `ModuleError`.
         """
 
     async def call(self, method: str, **params: Any) -> Any:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 import time
 from collections.abc import Callable, Iterator
 from typing import Final
@@ -24,6 +25,8 @@ from tincan.vpn.module.methods import Candidate, Description, LinkState
 from tincan.vpn.module.states import Happening, follow
 from tincan.vpn.module.strand import Strand, Told, Wanted
 from tincan.vpn.path.plane import DataPlane, LinkKeys, Network, UdpTransport
+
+logger = logging.getLogger(__name__)
 
 HANDOVER: Final = 2.0
 """Seconds that the old strand is still listened to after the new one is up."""
@@ -203,9 +206,9 @@ class Links:
         """Let a strand live; whatever ends it, the link knows. One that was retired says nothing any more."""
         try:
             happening, reason = await _outcome(running.strand)
-            if link.used is running:
+            if link.used is running:  # whatever it was: packets went by it
                 link.used = None
-                self._turn(link, happening, reason)
+                self._turn(link, Happening.WAS_LOST, reason)
                 await self._count(link, running)
                 self.on_used()
             elif link.next is running:
@@ -235,11 +238,9 @@ class Links:
             await self._readdress(link.peer)
             raise NoPath("The link was taken down or restarted meanwhile.")
         before, link.used, link.next = link.used, running, None
-        link.since = time.monotonic()
+        self._turn(link, Happening.CAME_UP)
+        self.on_used()
         await self._readdress(link.peer)
-        if link.used is running:
-            self._turn(link, Happening.CAME_UP)
-            self.on_used()
         if before is not None:
             await self._count(link, before)
             self._leave(self._group.create_task(self._hand_over(before), name="handing over"))
@@ -262,6 +263,8 @@ class Links:
             return  # it is about to end
         try:
             await self._plane.move_link(running.plane, transport)
+        except ValueError:
+            return  # it has ended meanwhile
         finally:
             if isinstance(transport, UdpTransport):
                 transport.socket.close()
@@ -298,7 +301,7 @@ class Links:
 
     async def _count(self, link: Link, running: Running) -> None:
         """Keep what a strand has counted that is used no more."""
-        counted = await self._plane.statistics()
+        counted = await self._plane.statistics(running.plane)
         link.before = add(link.before, counted.get(running.plane))
 
     def _unused_plane(self) -> int:
@@ -329,3 +332,6 @@ async def _outcome(strand: Strand) -> tuple[Happening, str]:
         return Happening.COULD_NOT, _NO_PATH
     except TinCanError as exc:
         return Happening.COULD_NOT, str(exc)
+    except Exception as exc:  # of one link; the others go on
+        logger.exception("a link has failed")
+        return Happening.COULD_NOT, f"Something went wrong inside the module ({type(exc).__name__})."

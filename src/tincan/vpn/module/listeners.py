@@ -11,6 +11,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Final
 
+from tincan.errors import TinCanError
 from tincan.vpn.module.events import Event, PacketUnrouted
 from tincan.vpn.module.interface import TOO_MANY, ModuleError
 
@@ -23,7 +24,7 @@ class Listeners:
 
     def __init__(self, limit: int = MAX_WAITING) -> None:
         self._limit = limit
-        self._queues: set[asyncio.Queue[Event | ModuleError | None]] = set()
+        self._queues: set[asyncio.Queue[Event | TinCanError | None]] = set()
         self._ended = False
 
     def tell(self, event: Event) -> None:
@@ -37,17 +38,17 @@ class Listeners:
                 self._queues.discard(queue)
                 queue.put_nowait(ModuleError(TOO_MANY, "Events were not read in time, and are told no more."))
 
-    def end(self) -> None:
-        """Tell everybody that nothing more will happen. Idempotent."""
+    def end(self, why: TinCanError | None = None) -> None:
+        """Tell everybody that nothing more will happen, and why if that is known. Idempotent."""
         self._ended = True
         for queue in self._queues:
-            queue.put_nowait(None)
+            queue.put_nowait(why)
         self._queues.clear()
 
     @contextlib.asynccontextmanager
     async def listen(self) -> AsyncIterator[AsyncIterator[Event]]:
         """See `Module.events`."""
-        queue: asyncio.Queue[Event | ModuleError | None] = asyncio.Queue()
+        queue: asyncio.Queue[Event | TinCanError | None] = asyncio.Queue()
         if self._ended:
             queue.put_nowait(None)
         else:
@@ -58,8 +59,8 @@ class Listeners:
             self._queues.discard(queue)
 
 
-async def _read(queue: asyncio.Queue[Event | ModuleError | None]) -> AsyncIterator[Event]:
+async def _read(queue: asyncio.Queue[Event | TinCanError | None]) -> AsyncIterator[Event]:
     while (event := await queue.get()) is not None:
-        if isinstance(event, ModuleError):
+        if isinstance(event, TinCanError):
             raise event
         yield event

@@ -159,6 +159,7 @@ class LocalModule(Module):
 
     async def end(self) -> None:
         """Take all links down and the tap away."""
+        self._links.on_used = lambda: None
         await self._links.close()
         for task in (self._watching, self._listening):
             if task is not None:

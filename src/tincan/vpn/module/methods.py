@@ -16,6 +16,7 @@ from tincan.link.description import MAX_CANDIDATES
 from tincan.link.description import Candidate as IceCandidate
 from tincan.link.description import Description as IceDescription
 from tincan.vpn.module.states import State
+from tincan.vpn.path.plane import MINIMUM_MTU
 
 Mode: TypeAlias = Literal["ip", "switch"]
 
@@ -124,6 +125,8 @@ class SetAddresses(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             _check("ip4", ipaddress.IPv4Interface, self.ip4)
         if self.ip6 is not None:
             _check("ip6", ipaddress.IPv6Interface, self.ip6)
+            if self.mtu is not None and self.mtu < MINIMUM_MTU:
+                raise ValueError(f"with IPv6 the mtu is {MINIMUM_MTU} or more")
 
 
 class SetMode(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

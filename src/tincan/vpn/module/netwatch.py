@@ -66,7 +66,7 @@ def snapshot(ignored: Collection[str]) -> Snapshot:
     texts = []
     for name in ("route", "ipv6_route"):
         try:
-            texts.append(Path("/proc/self/net", name).read_text(encoding="ascii"))
+            texts.append(Path("/proc/self/net", name).read_text(errors="replace"))  # names may be anything
         except OSError:  # a kernel without IPv6
             texts.append("")
     return frozenset(usable_interfaces(ignored)), default_routes(texts[0], texts[1], ignored)

@@ -66,7 +66,9 @@ async def run_linkd(
                 ready(tap, path)
                 if settings.owner is None:
                     await asyncio.Event().wait()
-                await Server(module).attend(_owner(settings.owner))
+                let_go = await Server(module).attend(_owner(settings.owner))
+                if let_go is not None:
+                    raise let_go
                 for task in tasks:
                     task.cancel()
 

@@ -68,8 +68,8 @@ class Server:
                     continue
                 group.create_task(self.attend(sock), name="a controller")
 
-    async def attend(self, sock: socket.socket) -> None:
-        """Serve one controller until it goes."""
+    async def attend(self, sock: socket.socket) -> WorldError | None:
+        """Serve one controller until it goes; says so if it was let go instead."""
         try:
             uid = _peer(sock)
         except OSError:
@@ -77,11 +77,11 @@ class Server:
         if not allowed(uid, os.geteuid()):
             logger.warning("user %d may not talk to this module", uid)
             sock.close()
-            return
+            return None
         self._open += 1
         try:
             reader, writer = await asyncio.open_unix_connection(sock=sock)
-            await _Connection(self._module, reader, writer).run()
+            return await _Connection(self._module, reader, writer).run()
         finally:
             self._open -= 1
 
@@ -96,8 +96,9 @@ class _Connection:
         self._side = ServerSide()
         self._wanted: frozenset[str] = frozenset()
 
-    async def run(self) -> None:
-        """Answer calls and tell events until either side ends."""
+    async def run(self) -> WorldError | None:
+        """Answer calls and tell events until either side ends; says so if it was because nothing was read."""
+        slow = False
         try:
             async with self._module.events() as events:
                 tasks = [asyncio.create_task(self._calls()), asyncio.create_task(self._events(events))]
@@ -108,12 +109,14 @@ class _Connection:
             for task in tasks:
                 if not task.cancelled() and (exc := task.exception()) is not None:
                     logger.info("a controller's connection ended: %r", exc)
+                    slow |= isinstance(exc, TimeoutError | ModuleError)
         finally:
             self._writer.close()
             with contextlib.suppress(OSError, TimeoutError):
                 async with asyncio.timeout(CLOSE_TIMEOUT):
                     await self._writer.wait_closed()
             self._writer.transport.abort()
+        return WorldError("The controller did not read what it was told.") if slow else None
 
     async def _calls(self) -> None:
         while data := await self._reader.read(65536):

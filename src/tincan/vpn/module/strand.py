@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
@@ -34,6 +35,8 @@ from tincan.vpn.module.hello import (
 )
 from tincan.vpn.module.methods import MAX_MESSAGE, Candidate, Description
 from tincan.vpn.path.plane import SECRET_LENGTH, Cipher, LinkKeys, LinkTransport, RelayedTransport, UdpTransport
+
+logger = logging.getLogger(__name__)
 
 HELLO_TIMEOUT: Final = 10.0
 """Seconds for the peer's hello, once the link stands."""
@@ -82,7 +85,7 @@ class Strand:
         self._news = asyncio.Event()
         self._asked = asyncio.Event()
         self._remote: asyncio.Future[Description] = asyncio.get_running_loop().create_future()
-        self._batches: asyncio.Queue[tuple[Iterable[Candidate], bool]] = asyncio.Queue()
+        self._batches: asyncio.Queue[tuple[Iterable[Candidate], bool]] = asyncio.Queue(MAX_CANDIDATES)
         self._room = MAX_CANDIDATES
         self._outbox: asyncio.Queue[bytes] = asyncio.Queue(MAX_UNSENT)
 
@@ -122,7 +125,9 @@ class Strand:
             return False
         taken = tuple(candidates)[: self._room]
         self._room -= len(taken)
-        self._batches.put_nowait((taken, complete))
+        if taken or complete:
+            with contextlib.suppress(asyncio.QueueFull):  # it was complete already
+                self._batches.put_nowait((taken, complete))
         return True
 
     def send(self, data: bytes) -> bool:
@@ -158,7 +163,10 @@ class Strand:
 
     async def close(self) -> None:
         """Take everything down; the peer is told."""
-        await self.link.close()
+        try:
+            await self.link.close()
+        except Exception:  # of one link; the others go on
+            logger.exception("a link did not end well")
 
     def transport(self) -> LinkTransport:
         """Return where packets go on the pair in use; `NoPath` where there is none or no socket for them."""
@@ -183,6 +191,8 @@ class Strand:
         except ChannelClosed:
             raise NoPath("The path broke before the link was up.") from None
         cipher = Cipher(agree(self.wanted.hello, theirs))
+        if self.link.ended:  # its hello can be read after its goodbye has come
+            raise NoPath("The path broke before the link was up.")
         exported = self.link.export(2 * SECRET_LENGTH)
         await self._told.up(keys_of(exported, client=self.link.is_dtls_client, cipher=cipher))
         self.link.ice.on_route = self._told.route

@@ -120,6 +120,25 @@ async def test_somebody_in_the_middle_is_refused() -> None:
         assert state.state is State.FAILED
 
 
+async def test_a_defect_of_one_link_is_no_end_of_the_others(caplog: pytest.LogCaptureFixture) -> None:
+    async with both() as (alice, bob):
+        await tie(alice.module, bob.module)
+        await online(alice, bob)
+        ours, _ = await tie(alice.module, bob.module)
+        [link] = [link for link in alice.module._links if link.number == ours]
+        assert link.next is not None
+
+        async def broken(_: object) -> None:
+            raise ZeroDivisionError
+
+        link.next.strand.link.connect = broken  # type: ignore[method-assign, assignment]
+        event = await alice.ear.until(LinkChanged, state=State.FAILED)
+        assert event.link == ours
+        assert "inside the module (ZeroDivisionError)" in (event.reason or "")
+        assert "a link has failed" in caplog.text
+        assert [state.state for state in await alice.module.state()] == [State.ONLINE, State.FAILED]
+
+
 async def test_both_ends_must_have_one_mode() -> None:
     async with both() as (alice, bob):
         await bob.module.set_mode("switch")
@@ -143,6 +162,7 @@ async def test_what_cannot_be_done_is_said() -> None:
                 ("create_link", {"peer": "", "controlling": True}),
                 ("set_addresses", {"ip4": "fd00::1"}),
                 ("set_addresses", {"ip4": "1.2.3"}),
+                ("set_addresses", {"ip6": "fd00::1/64", "mtu": 1279}),
                 ("set_peer", {"peer": "b", "addresses": ["10.0.0.1/8"]}),
                 ("set_mode", {"mode": "carrier pigeon"}),
                 ("trim_link", {}),
