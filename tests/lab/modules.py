@@ -8,11 +8,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
-from lab.cans import tin_can
+from lab.cans import TIN_CAN, settings
 from lab.netlab import Host, Process
 from tincan.vpn.module.client import SocketModule, connect
 from tincan.vpn.module.events import CandidatesFound, Event, LinkChanged
@@ -28,10 +29,12 @@ E = TypeVar("E", bound=Event)
 class Linkd:
     """A module's process on a host. ``address``: what its tap gets, in 10.99.0.0/24."""
 
-    def __init__(self, host: Host, *options: str) -> None:
+    def __init__(self, host: Host, *options: str, prefix: Sequence[str] = (), folder: Path | None = None) -> None:
+        """``prefix``: of the command, to run it otherwise than root does; ``folder``: for the socket."""
         self.host = host
-        self.path = str(host.lab.registry.directory / f"{host.name}.sock")
-        self.process: Process = tin_can(host, "linkd", "--socket", self.path, *options)
+        self.path = str((folder or host.lab.registry.directory) / f"{host.name}.sock")
+        argv = [*prefix, *TIN_CAN, "linkd", "--socket", self.path, *options]
+        self.process: Process = host.start(argv, env=settings())
         line = self.process.wait_line("its API is at", timeout=WITHIN, stream="stderr")
         self.tap = line.split(" is on ")[1].split(";")[0]
 

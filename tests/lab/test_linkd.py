@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -19,12 +20,13 @@ from lab.cans import TIN_CAN, settings
 from lab.modules import WITHIN, Linkd, Transfer, complete, controllers, tie, tie_again
 from lab.netlab import Host, Lab, TurnServer
 from tincan.errors import UsageError, WorldError
-from tincan.vpn.module.client import spawn
+from tincan.vpn.module.client import connect, spawn
 from tincan.vpn.module.events import LinkChanged, MessageCame, NetworkChanged, PacketUnrouted
 from tincan.vpn.module.interface import ModuleError
 from tincan.vpn.module.methods import Server
 from tincan.vpn.module.states import State
 
+NOBODY = 65534
 EXAMPLE = Path(__file__).parents[2] / "examples" / "controller.py"
 
 pytestmark = pytest.mark.usefixtures("lab")
@@ -183,6 +185,45 @@ def test_without_the_right_to_make_a_tap(lab: Lab) -> None:
     assert done.returncode == 9
     assert done.stderr.startswith("tin-can: ")
     assert done.stderr.count("\n") == 1
+
+
+async def test_a_user_with_the_capability_and_nothing_else(lab: Lab) -> None:
+    """Two modules of a user who is not root, and a tap, a link and its packets all the same."""
+    setpriv, unshare = shutil.which("setpriv"), shutil.which("unshare")
+    if setpriv is None or unshare is None:
+        pytest.skip("no setpriv to become another user with, or no unshare")
+    folder = lab.registry.directory / "nobody"
+    folder.mkdir(mode=0o700)
+    os.chown(folder, NOBODY, NOBODY)
+    device = lab.registry.directory / "tun"  # with the mode that udev gives it
+    os.mknod(device, stat.S_IFCHR | 0o666, os.makedev(10, 200))
+    os.chmod(device, 0o666)
+    caps = "+net_admin,+dac_read_search"  # the latter to read this Python, wherever it is
+    user = [setpriv, f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
+    prefix = [unshare, "-m", "sh", "-c", f'mount --bind {device} /dev/net/tun && exec "$@"', "sh"]
+    prefix += [*user, f"--inh-caps={caps}", f"--ambient-caps={caps}", "env", "PYTHONDONTWRITEBYTECODE=1"]
+    lan = lab.lan()
+    modules = [Linkd(lan.host(name), prefix=prefix, folder=folder) for name in ("alice", "bob")]
+    async with controllers(*modules) as (alice, bob):
+        assert await tie(alice, bob) == "lan"
+        await alice.ping(bob.address)
+        await bob.ping("fd99::1")
+        for one in (alice, bob):
+            await one.module.trim_link(one.link)
+            await one.module.set_mode("switch")
+        assert await tie(alice, bob) == "lan"
+        await alice.ping(bob.address)
+
+
+async def test_where_ipv6_is_switched_off_there_is_ipv4(lab: Lab) -> None:
+    host = lab.host()
+    host.run(["sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1", "net.ipv6.conf.default.disable_ipv6=1"])
+    linkd = Linkd(host)
+    async with connect(linkd.path) as module:
+        await module.set_addresses("10.99.0.1/24", "fd99::1/64")
+        assert "10.99.0.1/24" in host.namespace.ip(["addr show"])
+        with pytest.raises(ModuleError, match="IPv6 is switched off"):
+            await module.set_addresses(None, "fd99::1/64")
 
 
 async def test_a_module_ends_with_its_owner(lab: Lab) -> None:

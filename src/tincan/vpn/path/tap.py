@@ -8,14 +8,17 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import logging
 import os
 import socket
 import struct
 from collections.abc import Iterable
 from pathlib import Path
 
-from tincan.errors import DeviceMissing, WorldError
+from tincan.errors import DeviceMissing
 from tincan.vpn.path.plane import Interface, Mode
+
+logger = logging.getLogger(__name__)
 
 IFF_TUN, IFF_TAP, IFF_NO_PI, IFF_VNET_HDR = 0x0001, 0x0002, 0x1000, 0x4000
 TUNSETIFF, TUNSETOFFLOAD = 0x400454CA, 0x400454D0
@@ -29,6 +32,9 @@ IFLA_MTU, IFLA_TXQLEN, IFLA_GSO_MAX_SEGS, IFLA_GSO_MAX_SIZE = 4, 13, 40, 41
 IFA_ADDRESS, IFA_LOCAL, IFA_BROADCAST, IFA_FLAGS = 1, 2, 4, 8
 IFA_F_NODAD = 0x02
 IFF_UP, IFF_NOARP = 0x1, 0x80
+
+NO_IPV6 = {errno.EACCES, errno.EOPNOTSUPP, errno.EAFNOSUPPORT}
+"""What RTM_NEWADDR says where IPv6 is switched off: by disable_ipv6, or for the whole kernel."""
 
 QUEUE = 500
 """Packets between the kernel and the out pump."""
@@ -91,8 +97,14 @@ class Tap:
                     with contextlib.suppress(OSError):  # somebody else took it away
                         self._address(route, RTM_DELADDR, 0, address)
             for address in addresses:
-                if address.version == 4 or socket.has_ipv6:
+                try:
                     self._address(route, RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, address)
+                except OSError as exc:
+                    if address.version == 4 or exc.errno not in NO_IPV6:
+                        raise
+                    if len(addresses) == 1:
+                        raise OSError(exc.errno, "IPv6 is switched off on this machine") from exc
+                    logger.warning("IPv6 is switched off on this machine: %s goes without %s", self.name, address)
         self._addresses = addresses
 
     def _address(self, route: socket.socket, kind: int, flags: int, address: Interface) -> None:
@@ -113,6 +125,10 @@ class Tap:
 def _open() -> int:
     try:
         return os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
+    except PermissionError as exc:
+        raise DeviceMissing(
+            "A virtual network needs root, or CAP_NET_ADMIN and the right to open /dev/net/tun."
+        ) from exc
     except OSError as exc:
         raise DeviceMissing(_no_right(exc)) from exc
 
@@ -138,8 +154,3 @@ def _ask(route: socket.socket, kind: int, flags: int, head: bytes, attributes: I
     answer = route.recv(8192)
     if struct.unpack_from("=H", answer, 4)[0] == NLMSG_ERROR and (code := struct.unpack_from("=i", answer, 16)[0]):
         raise OSError(-code, os.strerror(-code))
-
-
-def described(exc: OSError) -> WorldError:
-    """Give the error that a refused setting is reported as."""
-    return DeviceMissing(f"The virtual interface could not be set up: {exc.strerror}.")
