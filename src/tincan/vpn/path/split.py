@@ -16,6 +16,7 @@ from tincan.vpn.path.headers import (
     CWR,
     FIN,
     PSH,
+    SHORTEST,
     TCP,
     UDP,
     Buffer,
@@ -38,6 +39,8 @@ def split(packet: Buffer, start: int, vnet: Vnet, limit: int) -> list[bytes] | N
     """
     layout = parse(packet, start)
     if layout is None or not layout.plain or TRANSPORT.get(vnet.gso & ~GSO_ECN) != layout.protocol:
+        return None
+    if layout.end < layout.transport + SHORTEST[layout.protocol]:
         return None
     tcp = layout.protocol == TCP
     head = layout.transport + ((packet[layout.transport + 12] >> 4) * 4 if tcp else 8)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tincan.vpn.path.coalesce import MOST_DATAGRAMS, Coalescer
 from tincan.vpn.path.headers import parse
 from tincan.vpn.path.split import split
-from tincan.vpn.path.vnet import GSO_ECN, GSO_TCP4, GSO_TCP6, GSO_UDP, LENGTH, NEEDS_CHECKSUM, unpack
+from tincan.vpn.path.vnet import GSO_ECN, GSO_TCP4, GSO_TCP6, GSO_UDP, LENGTH, NEEDS_CHECKSUM, Vnet, unpack
 from tincan.vpn.path.wire import PARTIAL, WHOLE
 from unit.vpn.path import packets as p
 from unit.vpn.path.packets import fuzz
@@ -272,3 +272,12 @@ def test_what_cannot_be_split() -> None:
     assert split(packet, 0, vnet._replace(gso=GSO_TCP4 | GSO_ECN), 1000) is not None
     datagrams = p.gso(p.udp(payload=bytes(3000), partial=True), 1400)
     assert split(datagrams[LENGTH:], 0, unpack(datagrams), 1420) is None  # datagrams keep their size
+
+
+@pytest.mark.parametrize(("protocol", "kind"), [(6, GSO_TCP4), (17, GSO_UDP)])
+@pytest.mark.parametrize("ends", [(p.A4, p.B4), (p.A6, p.B6)])
+def test_headers_that_are_not_all_there_are_not_split(ends: tuple[str, str], protocol: int, kind: int) -> None:
+    kind = GSO_TCP6 if protocol == 6 and ":" in ends[0] else kind
+    for size in range(20 if protocol == 6 else 8):
+        packet = p.ip(*ends, protocol, b"\x50" * size)
+        assert split(packet, 0, Vnet(NEEDS_CHECKSUM, kind, 60, 1000, len(packet) - size, 6), 1420) is None
