@@ -98,6 +98,9 @@ MAX_UNSENT: Final = 256 * 1024
 MAX_DATAGRAM: Final = 4096
 """Bytes in a datagram. The cans' own fit an Ethernet frame; whoever finds the port may send larger ones."""
 
+_CHANNEL_DATA: Final = struct.Struct("!HH")
+"""What comes before data on a TURN channel: its number and the length (RFC 8656, section 12.4)."""
+
 stun.RETRY_RTO = FIRST_RETRANSMIT
 
 
@@ -277,6 +280,11 @@ class IceAgent(aioice.ice.Connection):
         if self._closing:
             await protocol.close()
             return
+        if self._packets:
+            from tincan.link.shared import enlarge
+
+            transport: Any = protocol.transport
+            enlarge(transport._TurnTransport__inner_protocol.transport.get_extra_info("socket"))
         self._protocols.append(protocol)
         for remote in self._remote_candidates:
             self._pair_remote_candidate(remote)
@@ -487,9 +495,15 @@ class IceAgent(aioice.ice.Connection):
             return
         transport: Any = pair.protocol.transport
         # A TURN transport keeps the one to its server for itself, and what waits there without bound.
-        outer = getattr(getattr(transport, "_TurnTransport__inner_protocol", None), "transport", transport)
-        if outer.get_write_buffer_size() < MAX_UNSENT:
+        turned = getattr(transport, "_TurnTransport__inner_protocol", None)
+        outer = transport if turned is None else turned.transport
+        if outer.is_closing() or outer.get_write_buffer_size() >= MAX_UNSENT:
+            return
+        channel = None if turned is None else turned.peer_to_channel.get(pair.remote_addr)
+        if channel is None:
             transport.sendto(packet, pair.remote_addr)
+        else:  # at once, where aioice makes a task of each; consent checks keep the channel bound
+            turned._send(_CHANNEL_DATA.pack(channel, len(packet)) + packet)
 
     async def close(self) -> None:
         """Close; whoever reads is told at once, whatever a TURN server does. Idempotent."""

@@ -52,13 +52,18 @@ def first_socket(address: str) -> socket.socket:
 def second_socket(address: str, port: int) -> socket.socket:
     """Open the socket that packets come to, beside a `first_socket`. Whoever takes it closes it."""
     sock = _bound(address, port)
+    enlarge(sock)
+    sock.setblocking(False)
+    return sock
+
+
+def enlarge(sock: socket.socket) -> None:
+    """Give a socket buffers for bursts of packets, as large as this process may."""
     for option, forced in ((socket.SO_RCVBUF, 33), (socket.SO_SNDBUF, 32)):  # SO_RCVBUFFORCE, SO_SNDBUFFORCE
         try:
             sock.setsockopt(socket.SOL_SOCKET, forced, BUFFER)
         except PermissionError:
             sock.setsockopt(socket.SOL_SOCKET, option, BUFFER)
-    sock.setblocking(False)
-    return sock
 
 
 def _bound(address: str, port: int) -> socket.socket:

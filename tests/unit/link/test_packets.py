@@ -124,6 +124,10 @@ def test_no_version_before_dtls_1_2(monkeypatch: pytest.MonkeyPatch) -> None:
     assert asked == [DTLS_1_2]
 
 
-def test_what_a_relay_buffers_can_be_seen() -> None:
-    """`IceAgent.send_packet` looks at a private of aioice's."""
+def test_what_a_relay_buffers_can_be_seen_and_its_channels_used() -> None:
+    """`IceAgent.send_packet` looks at privates of aioice's."""
     assert hasattr(aioice.turn.TurnTransport(None), "_TurnTransport__inner_protocol")  # type: ignore[arg-type]
+    for kind in (aioice.turn.TurnClientUdpProtocol, aioice.turn.TurnClientTcpProtocol):
+        made = kind(("127.0.0.1", 9), username=None, password=None, lifetime=1, channel_refresh_time=1)
+        assert made.peer_to_channel == {}
+        assert callable(made._send)

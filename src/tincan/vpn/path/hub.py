@@ -34,11 +34,14 @@ LARGEST = 65536 + 64
 MESSAGE = 1 << 18
 BUFFER = 8 << 20
 """Of each UDP socket: some milliseconds of traffic, for when the pump does not run."""
+TURN = 64
+"""Datagrams of relays that are taken before anything else is looked at."""
 SOON = 100e-6
 """Seconds between two readings of a descriptor that show that there is more than one packet at a time."""
 
 SIZE = struct.Struct("@H")
 CONTROL_SIZE = struct.Struct("@i")
+SPACE = socket.CMSG_SPACE(4 * CONTROL_SIZE.size)
 
 
 Figures = dict[int, dict[str, int | float | None]]
@@ -71,6 +74,8 @@ class Hub:
         self._control = socket.socket(fileno=control)
         self._partner = None if partner is None else socket.socket(fileno=partner)
         self._halves: list[Half] = []
+        self._message = bytearray(MESSAGE)
+        self._view = memoryview(self._message)
         self._poll = select.epoll()
         self._handlers: dict[int, Callable[[], None]] = {}
         self._orders = msgspec.msgpack.Decoder(ToPump)
@@ -81,8 +86,8 @@ class Hub:
             self.watch(partner, self._told)
 
     def add(self, half: Half) -> None:
-        """Take a half in."""
-        self._halves.append(half)
+        """Take a half in; the one that is added last is asked first, and tells the others what they send at once."""
+        self._halves.insert(0, half)
 
     def watch(self, fd: int, handler: Callable[[], None]) -> None:
         """Call a handler when there is something to read."""
@@ -110,6 +115,7 @@ class Hub:
                     handler()
             now = clock()
             deadline = min([turn(now) for turn in turns])
+        self._control.close()
         return self._code
 
     def tell_driver(self, word: ToDriver) -> None:
@@ -136,15 +142,24 @@ class Hub:
             where.send(pack(word), flags)
 
     def _ordered(self) -> None:
-        message, fds, _, _ = socket.recv_fds(self._control, MESSAGE, 4)
-        if not message:
-            self._over = True
-            return
-        word = self._orders.decode(message)
-        if not isinstance(word, Ask):
+        """Take an order, or what has come by relays so far."""
+        for _ in range(TURN):
+            try:
+                size, ancillary, _, _ = self._control.recvmsg_into([self._message], SPACE, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return
+            if not size:
+                self._over = True
+                return
+            word = self._orders.decode(self._view[:size])
+            if isinstance(word, Ask):
+                rights = (data for _, kind, data in ancillary if kind == socket.SCM_RIGHTS)
+                self._order(word, [fd for data in rights for (fd,) in CONTROL_SIZE.iter_unpack(data)])
+                return
             for half in self._halves:
                 half.received(word)
-            return
+
+    def _order(self, word: Ask, fds: list[int]) -> None:
         figures: Figures = {}
         refused = ""
         try:

@@ -50,6 +50,7 @@ class InPump:
         self._buffers = [self._buffer]
         self._read_at = 0.0
         self._heard: set[int] = set()
+        self._relayed = False
         hub.add(self)
 
     def _readable(self, number: int, link: socket.socket) -> None:
@@ -86,7 +87,10 @@ class InPump:
             self._after()
 
     def turn(self, now: float) -> float:
-        """Tell what is to be told."""
+        """Write what came by relays, and tell what is to be told."""
+        if self._relayed:
+            self._relayed = False
+            self._write()
         words = self.core.words
         if words:
             for word in words:
@@ -98,9 +102,9 @@ class InPump:
         return float("inf")
 
     def received(self, message: Received) -> None:
-        """Take a datagram of a relayed link."""
+        """Take a datagram of a relayed link; `turn` writes what came together."""
         self.core.take(message.link, message.datagram, len(message.datagram), time.monotonic())
-        self._write()
+        self._relayed = True
 
     # -- orders
 

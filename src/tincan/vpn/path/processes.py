@@ -10,6 +10,7 @@ import sys
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from tincan.vpn.path.hub import SO_SNDBUFFORCE
 from tincan.vpn.path.plane import Interface, Mode
 from tincan.vpn.path.words import Done
 
@@ -60,8 +61,10 @@ async def start(
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs, contextlib.ExitStack() as unfinished:
         unfinished.callback(ours.close)
-        for end in (ours, theirs):
-            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * MESSAGE)
+        for end in (ours, theirs):  # packets of relayed links go through it, in bursts
+            for option in (socket.SO_SNDBUF, SO_SNDBUFFORCE):
+                with contextlib.suppress(PermissionError):
+                    end.setsockopt(socket.SOL_SOCKET, option, 4 * MESSAGE)
         fds = (theirs.fileno(), partner.fileno(), tap.fd)
         process = await asyncio.create_subprocess_exec(
             sys.executable,
