@@ -227,9 +227,9 @@ class LocalModule(Module):
         if mode is self._plane.settings.mode:
             await self._configure(allow_dhcp=params.allow_dhcp, allow_ra=params.allow_ra)
             return Nothing()
-        if len(self._links):
-            raise ModuleError(WRONG_STATE, "The mode cannot be changed while there are links.")
         async with self._changing:
+            if len(self._links):
+                raise ModuleError(WRONG_STATE, "The mode cannot be changed while there are links.")
             settings = dataclasses.replace(
                 self._plane.settings, mode=mode, mtu=None, allow_dhcp=params.allow_dhcp, allow_ra=params.allow_ra
             )
@@ -294,8 +294,9 @@ class LocalModule(Module):
     async def _create_link(self, params: CreateLink) -> LinkMade:
         if len(self._links) >= MAX_LINKS:
             raise ModuleError(TOO_MANY, f"There are {MAX_LINKS} links already.")
-        wanted = self._wanted(params.controlling, _servers(params.servers), params.relay_only)
-        link, description = await self._links.create(params.peer, wanted)
+        async with self._changing:  # the mode, which takes all links down
+            wanted = self._wanted(params.controlling, _servers(params.servers), params.relay_only)
+            link, description = await self._links.create(params.peer, wanted)
         return LinkMade(link.number, description)
 
     async def _connect_link(self, params: ConnectLink) -> Nothing:

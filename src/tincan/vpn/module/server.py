@@ -67,6 +67,7 @@ class Server:
                         sock.send(refusal(None, TOO_MANY, "Too many controllers are connected."))
                     continue
                 group.create_task(self.attend(sock), name="a controller")
+                await asyncio.sleep(0)  # so that it is counted before the next one
 
     async def attend(self, sock: socket.socket) -> WorldError | None:
         """Serve one controller until it goes; says so if it was let go instead."""
@@ -206,6 +207,7 @@ def _clear(path: str) -> None:
     if not stat.S_ISSOCK(found.st_mode):
         raise UsageError(f"{path} is there already and is no socket; name another (--socket).")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(CLOSE_TIMEOUT)
         try:
             probe.connect(path)
         except ConnectionRefusedError:
