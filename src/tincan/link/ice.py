@@ -101,6 +101,9 @@ MAX_DATAGRAM: Final = 4096
 _CHANNEL_DATA: Final = struct.Struct("!HH")
 """What comes before data on a TURN channel: its number and the length (RFC 8656, section 12.4)."""
 
+TURN_OVERHEAD: Final = 64
+"""Bytes around a datagram in a Data indication (RFC 8656, section 11.6), and some more."""
+
 stun.RETRY_RTO = FIRST_RETRANSMIT
 
 
@@ -112,6 +115,11 @@ class _StunProtocol(aioice.ice.StunProtocol):
     peer is has been told in a sealed envelope, or proved by a check.
     """
 
+    def connection_made(self, transport: Any) -> None:
+        """Take small datagrams."""
+        _expect_small(transport)
+        super().connection_made(transport)
+
     def datagram_received(self, data: bytes | str, addr: tuple[Any, ...]) -> None:
         """Pass on STUN messages, and data of the peer."""
         if isinstance(data, bytes) and data and (self._is_peer(addr[0], addr[1]) or _is_stun(data)):
@@ -119,6 +127,16 @@ class _StunProtocol(aioice.ice.StunProtocol):
 
     def _is_peer(self, host: str, port: int) -> bool:
         return any(c._network_host == host and c.port == port for c in self.receiver._remote_candidates)
+
+
+def _expect_small(transport: Any) -> None:
+    """Have asyncio make room for a datagram of `MAX_DATAGRAM`, not for 256 KiB, with each one that it reads.
+
+    That room costs ten times what reading does. A larger datagram is cut, which is as good as dropped: it still
+    is too large here, and no STUN any more. On Windows it would be an error.
+    """
+    if sys.platform != "win32" and hasattr(transport, "max_size"):
+        transport.max_size = MAX_DATAGRAM + TURN_OVERHEAD + 1
 
 
 def _is_stun(data: bytes) -> bool:
@@ -284,7 +302,9 @@ class IceAgent(aioice.ice.Connection):
             from tincan.link.shared import enlarge
 
             transport: Any = protocol.transport
-            enlarge(transport._TurnTransport__inner_protocol.transport.get_extra_info("socket"))
+            outer = transport._TurnTransport__inner_protocol.transport
+            _expect_small(outer)
+            enlarge(outer.get_extra_info("socket"))
         self._protocols.append(protocol)
         for remote in self._remote_candidates:
             self._pair_remote_candidate(remote)
@@ -499,8 +519,7 @@ class IceAgent(aioice.ice.Connection):
         outer = transport if turned is None else turned.transport
         if outer.is_closing() or outer.get_write_buffer_size() >= MAX_UNSENT:
             return
-        channel = None if turned is None else turned.peer_to_channel.get(pair.remote_addr)
-        if channel is None:
+        if turned is None or (channel := turned.peer_to_channel.get(pair.remote_addr)) is None:
             transport.sendto(packet, pair.remote_addr)
         else:  # at once, where aioice makes a task of each; consent checks keep the channel bound
             turned._send(_CHANNEL_DATA.pack(channel, len(packet)) + packet)

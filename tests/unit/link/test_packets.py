@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 import aioice.turn
 import pytest
 
+from tincan.link.ice import MAX_DATAGRAM
 from tincan.link.transports import DTLS_1_2, Certificate
 from tincan.link.webrtc import WebRtcLink
 from tincan.meet.mailbox import Side
@@ -112,6 +113,7 @@ async def test_links_of_people_open_their_sockets_as_ever() -> None:
     for protocol in link.ice._protocols:
         sock = protocol.transport.get_extra_info("socket")
         assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT) == 0
+        assert protocol.transport.max_size < 2 * MAX_DATAGRAM, "asyncio makes so much room for each datagram"
     await link.close()
 
 

@@ -135,6 +135,7 @@ class PumpedPlane:
         self._ended = asyncio.Event()
         self._failure: WorldError | None = None
         self._orders = asyncio.Lock()
+        self._message = memoryview(bytearray(MESSAGE))
         self._decode = msgspec.msgpack.Decoder(ToDriver).decode
         self._watchers: list[asyncio.Task[None]] = []
 
@@ -334,15 +335,15 @@ class PumpedPlane:
         """Take what a pump has said."""
         for _ in range(TURN):
             try:
-                message = pump.control.recv(MESSAGE)
+                size = pump.control.recv_into(self._message)
             except BlockingIOError:
                 return
             except OSError:
-                message = b""
-            if not message:
+                size = 0
+            if not size:
                 asyncio.get_running_loop().remove_reader(pump.control)  # its end is noticed by `_watch`
                 return
-            self._take(pump, self._decode(message))
+            self._take(pump, self._decode(self._message[:size]))
 
     def _take(self, pump: PumpProcess, word: ToDriver) -> None:
         if isinstance(word, Done):

@@ -74,8 +74,8 @@ class Hub:
         self._control = socket.socket(fileno=control)
         self._partner = None if partner is None else socket.socket(fileno=partner)
         self._halves: list[Half] = []
-        self._message = bytearray(MESSAGE)
-        self._view = memoryview(self._message)
+        self._message = memoryview(bytearray(MESSAGE))  # a new one for each would take longer than all the rest
+        self._messages = [self._message]
         self._poll = select.epoll()
         self._handlers: dict[int, Callable[[], None]] = {}
         self._orders = msgspec.msgpack.Decoder(ToPump)
@@ -145,13 +145,13 @@ class Hub:
         """Take an order, or what has come by relays so far."""
         for _ in range(TURN):
             try:
-                size, ancillary, _, _ = self._control.recvmsg_into([self._message], SPACE, socket.MSG_DONTWAIT)
+                size, ancillary, _, _ = self._control.recvmsg_into(self._messages, SPACE, socket.MSG_DONTWAIT)
             except BlockingIOError:
                 return
             if not size:
                 self._over = True
                 return
-            word = self._orders.decode(self._view[:size])
+            word = self._orders.decode(self._message[:size])
             if isinstance(word, Ask):
                 rights = (data for _, kind, data in ancillary if kind == socket.SCM_RIGHTS)
                 self._order(word, [fd for data in rights for (fd,) in CONTROL_SIZE.iter_unpack(data)])
@@ -182,10 +182,10 @@ class Hub:
                 os.close(fd)
 
     def _told(self) -> None:
-        message = self._partner.recv(MESSAGE) if self._partner is not None else b""
-        if message:
+        size = self._partner.recv_into(self._message) if self._partner is not None else 0
+        if size:
             for half in self._halves:
-                half.told(self._words.decode(message))
+                half.told(self._words.decode(self._message[:size]))
         elif self._partner is not None:
             self.unwatch(self._partner.fileno())  # the driver will notice
 
