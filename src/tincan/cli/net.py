@@ -175,8 +175,8 @@ def up(
     from tincan.vpn.group import store
     from tincan.vpn.group.network import UpSettings
 
-    if mtu is not None and not 576 <= mtu <= 9000:
-        raise UsageError("--mtu takes 576 to 9000.")
+    if mtu is not None and not 1280 <= mtu <= 9000:  # every member has an IPv6 address
+        raise UsageError("--mtu takes 1280 to 9000.")
     output = _begin(options)
     with output.telling_errors():
         group = store.only(network)

@@ -73,7 +73,7 @@ def test_a_group_is_made_shown_and_left(data: Path) -> None:
         (("join",), 2, "Name the phrase"),
         (("join", "1-a-b", "--as", "A B"), 2, "cannot be a group's name"),
         (("leave",), 2, "in no group yet"),
-        (("up", "x", "--mtu", "3"), 2, "576"),
+        (("up", "x", "--mtu", "1279"), 2, "1280"),
     ],
 )
 def test_what_is_wrong_is_said_in_a_sentence(data: Path, arguments: tuple[str, ...], code: int, text: str) -> None:

@@ -197,6 +197,9 @@ async def test_inject_and_configure() -> None:
         assert one.plane.settings == settings
         with pytest.raises(ValueError, match="another"):
             await one.plane.configure(PlaneSettings(mode=Mode.SWITCH))
+        one.tap.other.close()  # a kernel that does not take it
+        with pytest.raises(WorldError, match="did not let"):
+            await one.plane.inject(p.udp(p.C4, p.A4))
 
 
 async def test_misuse_is_a_value_error() -> None:
