@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from collections.abc import Coroutine, Iterator, Sequence
 from pathlib import Path
@@ -20,6 +21,7 @@ from tincan.apps.files import (
     receive_files,
     send_files,
 )
+from tincan.apps.files.plain import why
 from tincan.apps.files.words import offer_words, summary
 from tincan.apps.text import visible
 from tincan.cli.filescreen import Screen
@@ -95,7 +97,7 @@ def _run(work: Coroutine[Any, Any, int], screen: Screen) -> int:
             return run_async(work)
         except KeyboardInterrupt:
             screen.clear()
-            if screen.began:
+            if screen.resumable:
                 screen.output.note("What has arrived is kept: run the same commands again to go on from there.")
             raise
         finally:
@@ -133,9 +135,12 @@ async def _ask(offer: Offered, peer: str, screen: Screen) -> Decision:
     with screen.output.asking("Receive it? [y/N] "):
         lines = Lines(_one_line)
         lines.start()
-        answer = await lines.next() or ""
-        if not answer.endswith("\n"):
-            print(file=sys.stderr)
+        answer = ""
+        try:
+            answer = await lines.next() or ""
+        finally:
+            if not answer.endswith("\n"):  # also when the question is taken back
+                print(file=sys.stderr)
     return Decision(answer.strip().lower() in {"y", "yes"})
 
 
@@ -155,10 +160,16 @@ def _end(outcome: Outcome, screen: Screen, where: str) -> int:
 
 
 def _check_target(target: Path) -> None:
-    if target.exists():
-        if not target.is_dir():
-            raise UsageError(f"{visible(str(target))} is not a folder; name one with --to.")
+    shown = visible(str(target))
+    try:
+        mode = os.stat(target).st_mode
+    except FileNotFoundError:
+        if not target.absolute().parent.is_dir():
+            raise UsageError(f"The folder that {shown} would be in does not exist; make it first.") from None
+    except OSError as exc:
+        raise UsageError(f"{shown} cannot be used: {why(exc)}; name another folder with --to.") from exc
+    else:
+        if not stat.S_ISDIR(mode):
+            raise UsageError(f"{shown} is not a folder; name one with --to.")
         if not os.access(target, os.W_OK | os.X_OK):
-            raise UsageError(f"Nothing can be written into {visible(str(target))}; name another folder with --to.")
-    elif not target.absolute().parent.is_dir():
-        raise UsageError(f"The folder that {visible(str(target))} would be in does not exist; make it first.")
+            raise UsageError(f"Nothing can be written into {shown}; name another folder with --to.")

@@ -19,7 +19,7 @@ from tincan.apps.files import (
     Offered,
     Progress,
 )
-from tincan.apps.files.words import counted, progress_words, total_of
+from tincan.apps.files.words import counted, not_sent_words, progress_words, total_of
 from tincan.apps.text import visible
 from tincan.cli.options import MeetingOptions
 from tincan.cli.output import JsonOutput, Output
@@ -83,7 +83,8 @@ class Screen:
 
     def __init__(self, options: MeetingOptions, *, sending: bool) -> None:
         self.sending = sending
-        self.began = False
+        self.resumable = False
+        """Whether the transfer has begun, and can be gone on with if it is interrupted."""
         self._json = _Json(quiet=options.quiet) if options.json else None
         self.output: Output = self._json or _Lines(self.clear, quiet=options.quiet)
         self._draws = (
@@ -94,6 +95,7 @@ class Screen:
         self._drawn = False
         self._next = 0.0
         self._left_out = 0
+        self._size_known = True
 
     def tell(self, event: FilesEvent) -> None:
         """Show an event."""
@@ -105,9 +107,11 @@ class Screen:
             case Progress():
                 self._draw(event)
             case OfferAccepted():
-                self.began = True
-            case Offered() if self.sending:
-                self.output.note(f"Offering {counted(event.files, event.folders)}{total_of(event)} ...")
+                self.resumable = self._size_known
+            case Offered():
+                self._size_known = event.total is not None
+                if self.sending:
+                    self.output.note(f"Offering {counted(event.files, event.folders)}{total_of(event)} ...")
             case FileLeftOut():
                 self._left_out += 1
                 if self._left_out <= MAX_NAMED:
@@ -115,7 +119,7 @@ class Screen:
                 elif self._left_out == MAX_NAMED + 1:
                     self.output.note("More were left out ...")
             case NotSent():
-                self.output.note(f"Not sent: {event.count} {event.what}.")
+                self.output.note(f"Not sent: {not_sent_words(event)}.")
 
     def clear(self) -> None:
         """Take the progress line away."""

@@ -49,7 +49,7 @@ async def test_a_folder_with_a_symlink_arrives_and_the_sender_hears_what_was_lef
         (source / "link").symlink_to("one.txt")
         ada.desk.send(str(source) + "/")
         assert (await bob.accepts()).outcome is not None
-        assert (await ada.sees(FilesEnded)).text == "1 symlinks were not sent"
+        assert (await ada.sees(FilesEnded)).text == "1 symlink was not sent"
         assert contents(bob.folder) == {
             "trip/": b"",
             "trip/more/": b"",

@@ -33,14 +33,15 @@ from tincan.apps.files.pump import STALL, Intake, Meter, Patience, Worker, part,
 from tincan.apps.files.send import mended
 from tincan.apps.files.states import Receiving
 from tincan.apps.files.taker import Taker
+from tincan.apps.files.words import human
 from tincan.apps.strings import TiedString
 from tincan.apps.text import visible
-from tincan.errors import IncompleteTransfer, PeerRefused, TinCanError
+from tincan.errors import IncompleteTransfer, PeerRefused, ProtocolError, TinCanError
 from tincan.link.interface import ChannelClosed, Stream, StreamBroken
 from tincan.tasks import settle
 
 Decide = Callable[[Offered], Awaitable[Decision]]
-"""Asks the user."""
+"""Asks the user; cancelled when the answer is of no use any more."""
 
 HERE = System(windows=os.name == "nt", folded=os.name == "nt" or sys.platform == "darwin")
 """What names are like on this machine."""
@@ -63,22 +64,27 @@ async def receive_files(
     """
     transfer = _Transfer(target, decide, tell, overwrite, stall, executor)
     breaks = 0
-    while True:
-        moved = transfer.moved
-        try:
-            stream = await string.accept_stream()
+    try:
+        while True:
+            moved = transfer.moved
             try:
-                return await transfer.over(stream)
-            finally:
-                await stream.close()
-        except (StreamBroken, ChannelClosed) as exc:
-            breaks = 0 if transfer.moved > moved else breaks + 1
-            try:
-                await mended(string, breaks, tell, exc)
-            except IncompleteTransfer:
-                if transfer.settled:  # only the goodbye was not heard
-                    return transfer.outcome()
-                raise
+                stream = await string.accept_stream()
+                try:
+                    return await transfer.over(stream)
+                finally:
+                    await stream.close()
+            except (StreamBroken, ChannelClosed) as exc:
+                breaks = 0 if transfer.moved > moved else breaks + 1
+                try:
+                    await mended(string, breaks, tell, exc)
+                except IncompleteTransfer:
+                    if transfer.settled:  # only the goodbye was not heard
+                        return transfer.outcome()
+                    if transfer.asking:
+                        raise IncompleteTransfer("The offer was taken back before you answered.") from exc
+                    raise
+    finally:
+        await transfer.end()
 
 
 async def receive_over(
@@ -92,7 +98,11 @@ async def receive_over(
     executor: Executor | None = None,
 ) -> Outcome:
     """Receive one offer over one stream, which is the caller's to close; `StreamBroken` when it breaks."""
-    return await _Transfer(target, decide, tell, overwrite, stall, executor).over(stream)
+    transfer = _Transfer(target, decide, tell, overwrite, stall, executor)
+    try:
+        return await transfer.over(stream)
+    finally:
+        await transfer.end()
 
 
 class _Transfer:
@@ -111,7 +121,9 @@ class _Transfer:
         self._taker = Taker(target, HERE, overwrite=overwrite)
         self._worker = Worker(executor)
         self._meter: Meter | None = None
-        self._agreed: bytes | None = None
+        self._offer: bytes | None = None
+        self._question: asyncio.Future[Decision] | None = None
+        self._agreed = False
         self._in_place: set[str] = set()
         self._left_out: dict[str, FileLeftOut] = {}
         self._began = asyncio.get_running_loop().time()
@@ -146,6 +158,16 @@ class _Transfer:
         await part(stream)
         return self.outcome()
 
+    @property
+    def asking(self) -> bool:
+        """Whether the user is being asked."""
+        return self._question is not None and not self._question.done()
+
+    async def end(self) -> None:
+        """Take back a question that nobody has answered."""
+        if self._question is not None:
+            await settle(self._question)
+
     async def _talk(self, stream: Stream, intake: Intake) -> None:
         core = self._taker.core
         while core.state is not Receiving.DONE:
@@ -170,7 +192,7 @@ class _Transfer:
     async def _answer(self, stream: Stream, intake: Intake) -> None:
         """Ask the user, and tell the sender what is there already."""
         core = self._taker.core
-        refusal = await self._refusal()
+        refusal = await self._refusal(intake)
         if refusal is not None:
             await self._write(stream, intake, core.data_to_send())
             raise refusal
@@ -188,27 +210,44 @@ class _Transfer:
             self._report(events)
             await self._write(stream, intake, answer or core.busy())
 
-    async def _refusal(self) -> TinCanError | None:
+    async def _refusal(self, intake: Intake) -> TinCanError | None:
         """Ask about room and then the user; when one says no, decline, and return why."""
         manifest = self._taker.core.manifest
-        if manifest.id == self._agreed:
+        if self._offer is not None and manifest.id != self._offer:
+            raise ProtocolError("The sender offers something else than before the string broke; refused.")
+        if self._agreed:
             return None
         lacking = await self._worker.run(self._taker.shortage)
         if lacking:
-            text = f"There is no room for this at the receiver: {lacking} bytes are lacking. Make room and try again."
+            text = f"There is no room for this at the receiver: {human(lacking)} more is needed. Make room and try again."
             self._taker.core.decline(text, refused=False)
             return IncompleteTransfer(text)
-        self._in_place.clear()
-        self._left_out.clear()
-        offered = await self._worker.run(describe, manifest, self._taker.core.places)
-        self._tell(offered)
+        self._offer = manifest.id
         self._patience.pause()
-        decision = await self._decide(offered)
+        decision = await self._decision(intake)
         if not decision.accepted:
             self._taker.core.decline(decision.reason, refused=True)
             return PeerRefused("Declined; nothing was received.")
-        self._agreed = manifest.id
+        self._agreed = True
         return None
+
+    async def _decision(self, intake: Intake) -> Decision:
+        """Ask the user, once, for as long as there is somebody who waits for the answer.
+
+        When the stream breaks meanwhile, the question stands: the same is offered again over the next one.
+        """
+        if self._question is None:
+            offered = await self._worker.run(describe, self._taker.core.manifest, self._taker.core.places)
+            self._tell(offered)
+            self._question = asyncio.ensure_future(self._decide(offered))
+        gone = asyncio.ensure_future(intake.over.wait())
+        try:
+            await asyncio.wait([self._question, gone], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await settle(gone)
+        if not self._question.done():
+            raise StreamBroken("The offer was taken back.")
+        return self._question.result()
 
     async def _write(self, stream: Stream, intake: Intake, data: bytes) -> None:
         """Send; when that breaks, what the sender said last counts more."""

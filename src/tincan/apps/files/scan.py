@@ -68,6 +68,8 @@ def named(path: str, name: str | None = None) -> Source:
             raise UsageError(f"{path} cannot be sent: {why(exc)}.") from exc
         if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
             raise UsageError(f"{path} is neither a file nor a folder; what comes from a pipe is sent with '-'.")
+        if not os.access(path, os.R_OK):
+            raise UsageError(f"{path} cannot be sent: permission denied.")
         source = Source(Path(path), name or os.path.basename(os.path.abspath(path)))
         if not source.name:
             raise UsageError(f"{path} has no name to send it by; give it one with --as.")
