@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import json
+import contextlib
 import os
-import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -46,6 +45,8 @@ class _Json(JsonOutput):
 
     def file(self, name: str, status: str) -> None:
         """Print that a file is in place: now, but after those that are told of in the same turn of the loop."""
+        import json
+
         if not self._waiting:
             asyncio.get_running_loop().call_soon(self._flush)
         self._waiting.append(f'{{"event": "file", "name": {json.dumps(name)}, "status": "{status}"}}')
@@ -132,8 +133,7 @@ class Screen:
         now = time.monotonic()
         if self._draws and now >= self._next:
             self._next = now + REDRAW
-            columns = shutil.get_terminal_size().columns
-            sys.stderr.write(f"\r{progress_line(progress, columns - 1)}\x1b[K")
+            sys.stderr.write(f"\r{progress_line(progress, _columns() - 1)}\x1b[K")
             sys.stderr.flush()
             self._drawn = True
 
@@ -167,6 +167,13 @@ class Screen:
                 output.event("not-sent", count=event.count, what=event.what)
             case FileLeftOut():
                 output.event("file", name=event.name, status="left-out", reason=event.reason)
+
+
+def _columns() -> int:
+    """Return how wide the terminal is that the progress line goes to."""
+    with contextlib.suppress(OSError, ValueError):
+        return os.get_terminal_size(sys.stderr.fileno()).columns or 80
+    return 80
 
 
 def progress_line(progress: Progress, columns: int) -> str:

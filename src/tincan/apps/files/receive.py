@@ -219,7 +219,9 @@ class _Transfer:
             return None
         lacking = await self._worker.run(self._taker.shortage)
         if lacking:
-            text = f"There is no room for this at the receiver: {human(lacking)} more is needed. Make room and try again."
+            text = (
+                f"There is no room for this at the receiver: it takes {human(lacking)} more. Make room and try again."
+            )
             self._taker.core.decline(text, refused=False)
             return IncompleteTransfer(text)
         self._offer = manifest.id

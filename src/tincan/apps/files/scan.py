@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
+
 from tincan.apps.files.events import FileLeftOut, FilesEvent, NotSent
 from tincan.apps.files.frames import Entry
 from tincan.apps.files.manifest import Manifest, make_manifest
@@ -23,8 +25,7 @@ from tincan.errors import ProtocolError, UsageError
 STDIN_MODE = 0o644
 
 
-@dataclass(frozen=True)
-class Source:
+class Source(msgspec.Struct, frozen=True):
     """Something to send. ``path``: None for standard input; ``name``: what the receiver calls it."""
 
     path: Path | None

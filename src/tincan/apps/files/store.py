@@ -20,8 +20,9 @@ import contextlib
 import os
 import stat
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from tincan.apps.files.folders import HANDLES, NAMELESS, Folder, Folders
 from tincan.apps.files.frames import MAX_DATA, MAX_PARTIALS, Entry, Have
@@ -42,8 +43,7 @@ DAMAGED = "its content was damaged on the way; receive it again"
 _OPEN_MODES = os.chmod in os.supports_fd and os.utime in os.supports_fd
 
 
-@dataclass(frozen=True)
-class Trouble:
+class Trouble(msgspec.Struct, frozen=True):
     """A file or folder that `Store.survey` found no place for."""
 
     index: int

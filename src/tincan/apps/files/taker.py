@@ -7,14 +7,13 @@ with one file is that file's trouble; what would hit every file that follows
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tincan.apps.files.events import FileDone, FileLeftOut, FilesEvent
 from tincan.apps.files.frames import Different, End, Have, Same, Start, Whole
 from tincan.apps.files.names import System
-from tincan.apps.files.plain import LeftOut
+from tincan.apps.files.plain import LeftOut, free_room
 from tincan.apps.files.receiver import ReceiverCore
 from tincan.apps.files.states import Receiving
 from tincan.apps.files.store import Store, Trouble, cannot_open
@@ -70,7 +69,7 @@ class Taker:
         """Return how many bytes of room are lacking for this offer; 0 when it fits."""
         try:
             existing = next(path for path in (self._root, *self._root.absolute().parents) if path.exists())
-            free = shutil.disk_usage(existing).free
+            free = free_room(existing)
         except OSError as exc:
             raise cannot_open(exc) from exc
         lacking = self.core.manifest.total + SPARE - free
