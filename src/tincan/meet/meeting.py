@@ -16,8 +16,9 @@ import contextlib
 import logging
 import random
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from tincan.errors import (
     AuthenticationFailed,
@@ -75,8 +76,7 @@ Offer = Callable[[Line], Awaitable[bytes]]
 """Returns the payload of the tapping can's flight (its offer), once it is ready."""
 
 
-@dataclass(frozen=True)
-class _Meeting:
+class _Meeting(msgspec.Struct, frozen=True):
     """What the tries at all places have in common."""
 
     keys: StringKeys
