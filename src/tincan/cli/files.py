@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import stat
 import sys
@@ -17,11 +18,13 @@ from tincan.apps.files import (
     Outcome,
     Source,
     distinct,
+    look,
     named,
     receive_files,
     send_files,
 )
 from tincan.apps.files.plain import why
+from tincan.apps.files.send import Looked
 from tincan.apps.files.words import offer_words, summary
 from tincan.apps.text import visible
 from tincan.cli.filescreen import Screen
@@ -34,6 +37,7 @@ from tincan.errors import IncompleteTransfer, UsageError
 from tincan.meet.events import Waiting
 from tincan.meet.mailbox import Side
 from tincan.meet.phrase import Phrase, parse
+from tincan.tasks import settle
 
 _EXITS = (
     "Exit code 0 only when everything is in place and verified; 7 when it was declined, 8 when something is missing. "
@@ -110,9 +114,20 @@ async def _send(sources: Sequence[Source], phrase: Phrase | None, options: Meeti
             return "Waiting for the other can, which types 'tin-can receive' and the same phrase ..."
         return f"The other one types:\n\n    tin-can receive {event.phrase.text}\n\nWaiting ..."
 
-    async with tie(Side.ATTACH, phrase, options, screen.output, app="files", hint=hint) as string:
-        outcome = await send_files(string, sources, screen.tell)
-        return _end(outcome, screen, f"to {string.peer}")
+    looking: list[asyncio.Task[Looked]] = []
+
+    def found() -> None:
+        """Look what there is to send while the string is being tied: not before, when it may still change."""
+        if not looking:
+            looking.append(asyncio.create_task(look(sources)))
+
+    try:
+        async with tie(Side.ATTACH, phrase, options, screen.output, app="files", hint=hint, found=found) as string:
+            found()
+            outcome = await send_files(string, looking[0], screen.tell)
+            return _end(outcome, screen, f"to {string.peer}")
+    finally:
+        await settle(*looking)
 
 
 async def _receive(

@@ -21,7 +21,7 @@ from tincan.apps.files.events import (
 )
 from tincan.apps.files.receive import receive_files, receive_over
 from tincan.apps.files.scan import Source, distinct, named
-from tincan.apps.files.send import send_files, send_over
+from tincan.apps.files.send import look, send_files, send_over
 
 __all__ = [
     "Decision",
@@ -37,6 +37,7 @@ __all__ = [
     "Source",
     "TopEntry",
     "distinct",
+    "look",
     "named",
     "receive_files",
     "receive_over",

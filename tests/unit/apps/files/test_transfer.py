@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
+import threading
 from pathlib import Path
 
 import pytest
@@ -19,12 +20,14 @@ from tincan.apps.files import (
     Offered,
     Progress,
     Source,
+    look,
     named,
     receive_files,
     receive_over,
     send_files,
     send_over,
 )
+from tincan.apps.files.scan import scan
 from tincan.errors import IncompleteTransfer, PeerRefused, ProtocolError, UsageError
 from tincan.link.memory import MemoryStream
 from tincan.tasks import settle
@@ -195,6 +198,14 @@ def test_what_may_not_be_read_is_told_before_anybody_is_met(tmp_path: Path) -> N
         named(str(tmp_path / "secret"))
 
 
+def test_looking_ends_when_it_is_enough(source: Path) -> None:
+    """A person who interrupts, or an offer that is too large already, waits for no more of the disk."""
+    enough = threading.Event()
+    assert len(scan([named(str(source))], enough).entries) == 9
+    enough.set()
+    assert [entry.name for entry in scan([named(str(source))], enough).entries] == ["things"]
+
+
 async def test_two_of_one_name_are_refused(source: Path, tmp_path: Path) -> None:
     a, _ = MemoryStream.pair()
     with pytest.raises(UsageError, match="Two of these"):
@@ -345,7 +356,7 @@ async def test_a_question_is_taken_back_when_the_sender_leaves(source: Path, tar
     cord, user = Watched(), Thinker()
     a, b = cord.ends()
     async with asyncio.timeout(20):
-        sending = asyncio.create_task(send_files(a, [named(str(source))], lambda event: None))
+        sending = asyncio.create_task(send_files(a, look([named(str(source))]), lambda event: None))
         receiving = asyncio.create_task(receive_files(b, target, user.decide, user.events.append))
         await user.asked.wait()
         cord.leave()
@@ -361,7 +372,7 @@ async def test_a_question_stands_while_the_string_is_mended(source: Path, target
     cord, user = Watched(), Thinker()
     a, b = cord.ends()
     async with asyncio.timeout(20):
-        sending = asyncio.create_task(send_files(a, [named(str(source))], lambda event: None))
+        sending = asyncio.create_task(send_files(a, look([named(str(source))]), lambda event: None))
         receiving = asyncio.create_task(receive_files(b, target, user.decide, user.events.append))
         await user.asked.wait()
         await cord.streams[0].close()
