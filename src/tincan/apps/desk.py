@@ -34,6 +34,7 @@ from tincan.apps.files import (
     receive_over,
     send_over,
 )
+from tincan.apps.files.events import DECLINED
 from tincan.apps.files.plain import why
 from tincan.apps.files.words import not_sent_words, stopped_words
 from tincan.errors import PeerRefused, TinCanError, UsageError
@@ -115,7 +116,7 @@ class FileDesk:
         self._group.create_task(self._send(source, self._begin(sending=True, name=source.name)))
         return source.name
 
-    def answer(self, number: int | None, accepted: bool, reason: str = Decision.reason) -> None:
+    def answer(self, number: int | None, accepted: bool, reason: str = DECLINED) -> None:
         """Answer an offer, the oldest one if no number is given. Raises `UsageError` when there is none.
 
         ``reason`` is what the peer is told of one that is not accepted.

@@ -80,14 +80,15 @@ async def test_both_send_several_at_once(tmp_path: Path) -> None:
         assert sorted(contents(ada.folder)) == ["b0", "b1", "b2", "b3"]
 
 
-async def test_declined_with_a_reason(tmp_path: Path) -> None:
+@pytest.mark.parametrize("reason", [["No room for cats."], []], ids=["with a reason", "without"])
+async def test_declined(tmp_path: Path, reason: list[str]) -> None:
     async with two_desks(tmp_path) as (ada, bob):
         ada.desk.send(str(file(tmp_path)))
         offered = await bob.sees(FilesOffered)
-        bob.desk.answer(offered.id, False, "No room for cats.")
+        bob.desk.answer(offered.id, False, *reason)
         sent, received = await ada.sees(FilesEnded), await bob.sees(FilesEnded)
-        assert (sent.outcome, sent.text) == (None, "No room for cats.")
-        assert (received.outcome, received.name) == (None, "photo.jpg")
+        assert (sent.outcome, sent.text) == (None, *(reason or ["The other side does not want it."]))
+        assert (received.outcome, received.name, received.text) == (None, "photo.jpg", "you declined it")
         assert contents(bob.folder) == {}
 
 

@@ -31,11 +31,15 @@ class Offered(msgspec.Struct, frozen=True):
     more: int
 
 
+DECLINED = "The other side does not want it."
+"""What the sender is told when nobody says more."""
+
+
 class Decision(msgspec.Struct, frozen=True):
     """The answer to an offer. ``reason`` is told to the sender of one that is not accepted."""
 
     accepted: bool
-    reason: str = "The other side does not want it."
+    reason: str = DECLINED
 
 
 class OfferAccepted(msgspec.Struct, frozen=True):
