@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shlex
 import shutil
 import signal
 import subprocess
@@ -281,6 +282,24 @@ def test_the_sender_leaves_while_the_receiver_thinks(lab: Lab, tmp_path: Path) -
     sender.process.signal(signal.SIGTERM)
     assert (sender.wait(), user.wait()) == (130, 8), user.raw
     user.sees_line("tin-can: The offer was taken back before you answered.")
+
+
+def test_nobody_has_to_read_to_the_end(lab: Lab, tmp_path: Path) -> None:
+    """As with ``tin-can send --json FILE | head -1``."""
+    source = one_file(tmp_path / "photo", 3000)
+    alice, bob = neighbours(lab)
+    line = f"{shlex.join(TIN_CAN)} {{}} 2>&1 | head -1; echo $PIPESTATUS"
+    cans = [
+        host.start(["bash", "-c", line.format(shlex.join(command))], env=settings())
+        for host, command in (
+            (alice, ["send", "--json", "--phrase", SECRET, str(source)]),
+            (bob, ["receive", SECRET, "--yes", "--to", str(tmp_path / "to")]),
+        )
+    ]
+    assert [can.wait(60) for can in cans] == [0, 0]
+    for can in cans:
+        assert can.stdout.splitlines()[1:] == ["0"], can.report()
+    assert digest(tmp_path / "to/photo") == digest(source)
 
 
 def test_into_a_tree_that_is_there_already(lab: Lab, room: Path) -> None:

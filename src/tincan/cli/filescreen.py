@@ -7,7 +7,8 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import TextIO
 
 from tincan.apps.files import (
     FileDone,
@@ -33,6 +34,17 @@ MAX_NAMED = 20
 """Files left out that a person is told by name; the rest is counted."""
 
 
+@contextlib.contextmanager
+def _read_or_not(stream: TextIO) -> Iterator[None]:
+    """Go on when nobody reads what is told any more: a script may want the phrase only, and still the transfer."""
+    try:
+        yield
+    except BrokenPipeError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+
+
 class _Json(JsonOutput):
     """`JsonOutput` with the events of a transfer.
 
@@ -55,11 +67,18 @@ class _Json(JsonOutput):
         if self._waiting:
             text = "\n".join(self._waiting)
             self._waiting.clear()
-            super()._line(text)
+            with _read_or_not(sys.stdout):
+                super()._line(text)
 
     def _line(self, text: str) -> None:
         self._flush()
-        super()._line(text)
+        with _read_or_not(sys.stdout):
+            super()._line(text)
+
+    def note(self, text: str) -> None:
+        """See `Output.note`."""
+        with _read_or_not(sys.stderr):
+            super().note(text)
 
     def event(self, name: str, /, **fields: object) -> None:
         """Print an event."""
@@ -76,7 +95,8 @@ class _Lines(Output):
     def note(self, text: str) -> None:
         """See `Output.note`."""
         self._clear()
-        super().note(text)
+        with _read_or_not(sys.stderr):
+            super().note(text)
 
 
 class Screen:
