@@ -15,6 +15,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from pathlib import Path
+from typing import Any
 
 from tincan.apps.files.events import (
     MAX_TOLD,
@@ -244,7 +245,8 @@ class _Transfer:
             self._question = asyncio.ensure_future(self._decide(offered))
         gone = asyncio.ensure_future(intake.over.wait())
         try:
-            await asyncio.wait([self._question, gone], return_when=asyncio.FIRST_COMPLETED)
+            waiting: list[asyncio.Future[Any]] = [self._question, gone]
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         finally:
             await settle(gone)
         if not self._question.done():
