@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import os
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,8 @@ from tincan.tasks import settle
 
 Decide = Callable[[Offered], Awaitable[Decision]]
 """Asks the user; cancelled when the answer is of no use any more."""
+
+_DECLINED = "Declined; nothing was received."
 
 HERE = System(windows=os.name == "nt", folded=os.name == "nt" or sys.platform == "darwin")
 """What names are like on this machine."""
@@ -77,7 +79,7 @@ async def receive_files(
             except (StreamBroken, ChannelClosed) as exc:
                 breaks = 0 if transfer.moved > moved else breaks + 1
                 try:
-                    await mended(string, breaks, tell, exc)
+                    await transfer.unless_declined(mended(string, breaks, tell, exc))
                 except IncompleteTransfer:
                     if transfer.settled:  # only the goodbye was not heard
                         return transfer.outcome()
@@ -164,6 +166,21 @@ class _Transfer:
         """Whether the user is being asked."""
         return self._question is not None and not self._question.done()
 
+    async def unless_declined(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something that may take long; `PeerRefused` when the user says no meanwhile."""
+        task = asyncio.create_task(work)
+        try:
+            while not task.done():
+                waiting: list[asyncio.Future[Any]] = [task]
+                if self._question is not None and self.asking:
+                    waiting.append(self._question)
+                await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                if self._question is not None and not self.asking and not self._question.result().accepted:
+                    raise PeerRefused(_DECLINED)
+            task.result()
+        finally:
+            await settle(task)
+
     async def end(self) -> None:
         """Take back a question that nobody has answered."""
         if self._question is not None:
@@ -230,7 +247,7 @@ class _Transfer:
         decision = await self._decision(intake)
         if not decision.accepted:
             self._taker.core.decline(decision.reason, refused=True)
-            return PeerRefused("Declined; nothing was received.")
+            return PeerRefused(_DECLINED)
         self._agreed = True
         return None
 

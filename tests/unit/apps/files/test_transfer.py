@@ -386,6 +386,29 @@ async def test_a_question_stands_while_the_string_is_mended(source: Path, target
     assert contents(target / "things") == contents(source)
 
 
+async def test_who_says_no_does_not_wait_for_the_string_to_be_mended(source: Path, target: Path) -> None:
+    cord, user = Watched(), Thinker()
+    user.decision = Decision(False)
+    a, b = cord.ends()
+    mending = asyncio.Event()
+
+    async def for_ever() -> None:
+        mending.set()
+        await asyncio.Event().wait()
+
+    b.mend = for_ever  # type: ignore[method-assign]
+    async with asyncio.timeout(20):
+        sending = asyncio.create_task(send_files(a, look([named(str(source))]), lambda event: None))
+        receiving = asyncio.create_task(receive_files(b, target, user.decide, user.events.append))
+        await user.asked.wait()
+        await cord.streams[0].close()
+        await mending.wait()
+        user.may_answer.set()
+        with pytest.raises(PeerRefused, match="Declined"):
+            await receiving
+        await settle(sending)
+
+
 async def test_another_offer_over_a_mended_string_is_refused(source: Path, target: Path, tmp_path: Path) -> None:
     """What the user agreed to was the first one."""
     cord, user = Watched(), User()
