@@ -3,7 +3,7 @@
 ``names``, ``frames``, ``manifest``, ``states``, ``sender``, ``receiver``,
 ``rate`` and ``events`` are pure; ``scan``, ``feeder``, ``folders``, ``store``
 and ``taker`` touch the disk, in a worker thread; ``send`` and ``receive`` are
-the shells around all that. docs/files.md is the wire format.
+the shells around all that, `question` asks the receiver's user. docs/files.md is the wire format.
 """
 
 from tincan.apps.files.events import (

@@ -12,14 +12,11 @@ import asyncio
 import contextlib
 import os
 import sys
-from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Executor
 from pathlib import Path
-from typing import Any
 
 from tincan.apps.files.events import (
     MAX_TOLD,
-    Decision,
     FileDone,
     FileLeftOut,
     FilesEvent,
@@ -31,6 +28,7 @@ from tincan.apps.files.events import (
 from tincan.apps.files.manifest import describe
 from tincan.apps.files.names import System
 from tincan.apps.files.pump import STALL, Intake, Meter, Patience, Worker, part, while_busy
+from tincan.apps.files.question import DECLINED, Decide, Question
 from tincan.apps.files.send import mended
 from tincan.apps.files.states import Receiving
 from tincan.apps.files.taker import Taker
@@ -40,11 +38,6 @@ from tincan.apps.text import visible
 from tincan.errors import IncompleteTransfer, PeerRefused, ProtocolError, TinCanError
 from tincan.link.interface import ChannelClosed, Stream, StreamBroken
 from tincan.tasks import settle
-
-Decide = Callable[[Offered], Awaitable[Decision]]
-"""Asks the user; cancelled when the answer is of no use any more."""
-
-_DECLINED = "Declined; nothing was received."
 
 HERE = System(windows=os.name == "nt", folded=os.name == "nt" or sys.platform == "darwin")
 """What names are like on this machine."""
@@ -79,15 +72,15 @@ async def receive_files(
             except (StreamBroken, ChannelClosed) as exc:
                 breaks = 0 if transfer.moved > moved else breaks + 1
                 try:
-                    await transfer.unless_declined(mended(string, breaks, tell, exc))
+                    await transfer.question.unless_declined(mended(string, breaks, tell, exc))
                 except IncompleteTransfer:
                     if transfer.settled:  # only the goodbye was not heard
                         return transfer.outcome()
-                    if transfer.asking:
+                    if transfer.question.open:
                         raise IncompleteTransfer("The offer was taken back before you answered.") from exc
                     raise
     finally:
-        await transfer.end()
+        await transfer.question.take_back()
 
 
 async def receive_over(
@@ -105,7 +98,7 @@ async def receive_over(
     try:
         return await transfer.over(stream)
     finally:
-        await transfer.end()
+        await transfer.question.take_back()
 
 
 class _Transfer:
@@ -115,8 +108,8 @@ class _Transfer:
         self, target: Path, decide: Decide, tell: Tell, overwrite: bool, stall: float, executor: Executor | None
     ) -> None:
         self.moved = 0
+        self.question = Question(decide)
         self._target = target
-        self._decide = decide
         self._tell = tell
         self._overwrite = overwrite
         self._patience = Patience(stall)
@@ -125,7 +118,7 @@ class _Transfer:
         self._worker = Worker(executor)
         self._meter: Meter | None = None
         self._offer: bytes | None = None
-        self._question: asyncio.Future[Decision] | None = None
+        self._offered: Offered | None = None
         self._agreed = False
         self._in_place: set[str] = set()
         self._left_out: dict[str, FileLeftOut] = {}
@@ -160,31 +153,6 @@ class _Transfer:
             raise last
         await part(stream)
         return self.outcome()
-
-    @property
-    def asking(self) -> bool:
-        """Whether the user is being asked."""
-        return self._question is not None and not self._question.done()
-
-    async def unless_declined(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do something that may take long; `PeerRefused` when the user says no meanwhile."""
-        task = asyncio.create_task(work)
-        try:
-            while not task.done():
-                waiting: list[asyncio.Future[Any]] = [task]
-                if self._question is not None and self.asking:
-                    waiting.append(self._question)
-                await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-                if self._question is not None and not self.asking and not self._question.result().accepted:
-                    raise PeerRefused(_DECLINED)
-            task.result()
-        finally:
-            await settle(task)
-
-    async def end(self) -> None:
-        """Take back a question that nobody has answered."""
-        if self._question is not None:
-            await settle(self._question)
 
     async def _talk(self, stream: Stream, intake: Intake) -> None:
         core = self._taker.core
@@ -243,32 +211,16 @@ class _Transfer:
             self._taker.core.decline(text, refused=False)
             return IncompleteTransfer(text)
         self._offer = manifest.id
+        if self._offered is None:
+            self._offered = await self._worker.run(describe, manifest, self._taker.core.places)
+            self._tell(self._offered)
         self._patience.pause()
-        decision = await self._decision(intake)
+        decision = await self.question.answer(self._offered, intake.over)
         if not decision.accepted:
             self._taker.core.decline(decision.reason, refused=True)
-            return PeerRefused(_DECLINED)
+            return PeerRefused(DECLINED)
         self._agreed = True
         return None
-
-    async def _decision(self, intake: Intake) -> Decision:
-        """Ask the user, once, for as long as there is somebody who waits for the answer.
-
-        When the stream breaks meanwhile, the question stands: the same is offered again over the next one.
-        """
-        if self._question is None:
-            offered = await self._worker.run(describe, self._taker.core.manifest, self._taker.core.places)
-            self._tell(offered)
-            self._question = asyncio.ensure_future(self._decide(offered))
-        gone = asyncio.ensure_future(intake.over.wait())
-        try:
-            waiting: list[asyncio.Future[Any]] = [self._question, gone]
-            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            await settle(gone)
-        if not self._question.done():
-            raise StreamBroken("The offer was taken back.")
-        return self._question.result()
 
     async def _write(self, stream: Stream, intake: Intake, data: bytes) -> None:
         """Send; when that breaks, what the sender said last counts more."""
