@@ -42,9 +42,6 @@ SMALL: Final = 64 * 1024
 SOON: Final = 0.1
 """Seconds after which a path is made anyway: whoever types into a stream wants the quicker one too."""
 
-HELD: Final = 0.2
-"""Seconds that more than that waits for the path: a channel costs both sides far more processor time."""
-
 _BROKEN: Final = "The stream to the peer broke."
 
 
@@ -70,7 +67,7 @@ class LinkStream:
         self._offered: asyncio.Queue[Offer | More | NoOffer] = asyncio.Queue(MAX_ADDRESSES + 1)
         self._punched = asyncio.Event()
         self._written = 0
-        self._may_hold = settings is not None
+        self._patience = settings.patience.writing if settings is not None else 0.0
         self._worth_it = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._punching: asyncio.Task[None] | None = None
@@ -148,8 +145,8 @@ class LinkStream:
                         await self._say(self._lanes.switch())
                     await self._tcp.write(rest)
                     return
-                if self._may_hold and self._written - len(rest) >= SMALL:
-                    await self._hold()
+                if self._patience and self._written - len(rest) >= SMALL:
+                    await self._wait_for_path()
                     continue
                 count = min(len(rest), PIECE, self._lanes.room)
                 if count:
@@ -158,11 +155,11 @@ class LinkStream:
                 else:
                     await self._change()
 
-    async def _hold(self) -> None:
+    async def _wait_for_path(self) -> None:
         """Wait a moment, once, for a path that is being made."""
-        self._may_hold = False
+        patience, self._patience = self._patience, 0.0
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(HELD):
+            async with asyncio.timeout(patience):
                 await self._punched.wait()
 
     async def write_eof(self) -> None:
