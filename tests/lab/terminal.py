@@ -144,7 +144,7 @@ class Person:
 
     def type(self, text: str) -> None:
         """Press keys."""
-        os.write(self._master, text.encode())
+        os.write(self._master, os.fsencode(text))
 
     def reads(self, text: str, timeout: float = 10) -> None:
         """Wait until the program has written something."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shlex
 import shutil
 import signal
 import subprocess
@@ -255,19 +256,50 @@ def test_a_folder_that_cannot_be_written_leaves_out_only_what_is_in_it(
 # -- what the receiver's user wants, and has already --------------------------------
 
 
-def test_the_receiver_says_no(lab: Lab, tmp_path: Path) -> None:
+@pytest.mark.parametrize("answer", ["n\r", "\udce4\r"], ids=["no", "something that is no text"])
+def test_the_receiver_says_no(lab: Lab, tmp_path: Path, answer: str) -> None:
     source = one_file(tmp_path / "secret\x1b[2J plans", 3000)
     alice, bob = neighbours(lab)
     sender = ByteCan(alice, "send", "--phrase", SECRET, str(source))
     (tmp_path / "to").mkdir()
-    user = Person(bob, [*TIN_CAN, "receive", SECRET, "--to", str(tmp_path / "to")], settings())
+    strict = settings({"PYTHONIOENCODING": "utf-8:strict"})
+    user = Person(bob, [*TIN_CAN, "receive", SECRET, "--to", str(tmp_path / "to")], strict)
     user.sees_line("secret_[2J plans  (3.0 kB)", 20)
     user.sees_line("Receive it? [y/N]")
-    user.type("n\r")
+    user.type(answer)
     assert (sender.wait(), user.wait()) == (7, 7), user.raw
     assert "Declined; nothing was received." in user.raw
     assert "The other side does not want it." in sender.process.stderr
     assert list((tmp_path / "to").iterdir()) == []
+
+
+def test_the_sender_leaves_while_the_receiver_thinks(lab: Lab, tmp_path: Path) -> None:
+    source = one_file(tmp_path / "photo", 3000)
+    alice, bob = neighbours(lab)
+    sender = ByteCan(alice, "send", "--phrase", SECRET, str(source))
+    user = Person(bob, [*TIN_CAN, "receive", SECRET, "--to", str(tmp_path / "to")], settings())
+    user.sees_line("Receive it? [y/N]", 20)
+    sender.process.signal(signal.SIGTERM)
+    assert (sender.wait(), user.wait()) == (130, 8), user.raw
+    user.sees_line("tin-can: The offer was taken back before you answered.")
+
+
+def test_nobody_has_to_read_to_the_end(lab: Lab, tmp_path: Path) -> None:
+    """As with ``tin-can send --json FILE | head -1``."""
+    source = one_file(tmp_path / "photo", 3000)
+    alice, bob = neighbours(lab)
+    line = f"{shlex.join(TIN_CAN)} {{}} 2>&1 | head -1; echo $PIPESTATUS"
+    cans = [
+        host.start(["bash", "-c", line.format(shlex.join(command))], env=settings())
+        for host, command in (
+            (alice, ["send", "--json", "--phrase", SECRET, str(source)]),
+            (bob, ["receive", SECRET, "--yes", "--to", str(tmp_path / "to")]),
+        )
+    ]
+    assert [can.wait(60) for can in cans] == [0, 0]
+    for can in cans:
+        assert can.stdout.splitlines()[1:] == ["0"], can.report()
+    assert digest(tmp_path / "to/photo") == digest(source)
 
 
 def test_into_a_tree_that_is_there_already(lab: Lab, room: Path) -> None:

@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from tincan.apps.desk_events import DeskEvent, FilesEnded, FilesMoved, FilesOffered
 from tincan.apps.desk_source import source_of
@@ -34,12 +34,11 @@ from tincan.apps.files import (
     receive_over,
     send_over,
 )
+from tincan.apps.files.events import DECLINED
 from tincan.apps.files.plain import why
-from tincan.apps.files.words import stopped_words
+from tincan.apps.files.words import not_sent_words, stopped_words
 from tincan.errors import PeerRefused, TinCanError, UsageError
 from tincan.link.interface import ChannelClosed, Stream, StreamBroken
-from tincan.link.interface import Path as Route
-from tincan.tasks import settle
 
 logger = logging.getLogger(__name__)
 
@@ -117,7 +116,7 @@ class FileDesk:
         self._group.create_task(self._send(source, self._begin(sending=True, name=source.name)))
         return source.name
 
-    def answer(self, number: int | None, accepted: bool, reason: str = Decision.reason) -> None:
+    def answer(self, number: int | None, accepted: bool, reason: str = DECLINED) -> None:
         """Answer an offer, the oldest one if no number is given. Raises `UsageError` when there is none.
 
         ``reason`` is what the peer is told of one that is not accepted.
@@ -158,36 +157,28 @@ class FileDesk:
         await self._see_through(this, work)
 
     async def _receive(self, stream: Stream, this: _Transfer) -> None:
-        watched = _Watched(stream)
-
         async def decide(offer: Offered) -> Decision:
-            return await self._ask(offer, this, watched)
+            return await self._ask(offer, this)
 
         async def work() -> Outcome:
             try:
-                return await receive_over(watched, self._target, decide, lambda event: self._hear(this, event))
+                return await receive_over(stream, self._target, decide, lambda event: self._hear(this, event))
             finally:
                 await stream.close()
 
         await self._see_through(this, work)
 
-    async def _ask(self, offer: Offered, this: _Transfer, stream: _Watched) -> Decision:
-        """Wait for the user's answer, as long as there is somebody to give it to."""
+    async def _ask(self, offer: Offered, this: _Transfer) -> Decision:
+        """Wait for the user's answer, until cancelled: then there is nobody to give it to."""
         this.name = offer.top[0].name if offer.top else ""
         this.offered = True
         asked: asyncio.Future[Decision] = asyncio.get_running_loop().create_future()
         self._asked[this.number] = asked
-        gone = asyncio.create_task(stream.ended.wait())
         self._tell(FilesOffered(this.number, offer))
         try:
-            waiting: list[asyncio.Future[Any]] = [asked, gone]
-            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-            if not asked.done():
-                raise StreamBroken("The offer was taken back.")
-            return asked.result()
+            return await asked
         finally:
             self._asked.pop(this.number, None)
-            await settle(gone)
 
     async def _see_through(self, this: _Transfer, work: Callable[[], Awaitable[Outcome]]) -> None:
         """Do the work of a transfer and tell how it ended; one that fails harms no other."""
@@ -218,7 +209,7 @@ class FileDesk:
         if isinstance(event, OfferAccepted):
             this.accepted = True
         elif isinstance(event, NotSent):
-            this.unsent.append(f"{event.count} {event.what} were not sent")
+            this.unsent.append(f"{not_sent_words(event)} {'was' if event.count == 1 else 'were'} not sent")
         elif isinstance(event, Progress):
             now = asyncio.get_running_loop().time()
             if now >= this.next_time:
@@ -239,53 +230,6 @@ class FileDesk:
         if isinstance(event, FilesEnded):
             self._places[event.sending] -= 1
         return event
-
-
-class _Watched:
-    """A stream that says when no more comes from the peer: who reads ahead learns of that too late."""
-
-    def __init__(self, stream: Stream) -> None:
-        self.ended = asyncio.Event()
-        self._stream = stream
-
-    @property
-    def path(self) -> Route:
-        """See `Stream.path`."""
-        return self._stream.path
-
-    async def read(self, limit: int) -> bytes | bytearray | memoryview:
-        """See `Stream.read`."""
-        try:
-            data = await self._stream.read(limit)
-        except StreamBroken:
-            self.ended.set()
-            raise
-        if not data:
-            self.ended.set()
-        return data
-
-    async def read_into(self, buffer: memoryview) -> int:
-        """See `Stream.read_into`."""
-        try:
-            count = await self._stream.read_into(buffer)
-        except StreamBroken:
-            self.ended.set()
-            raise
-        if not count:
-            self.ended.set()
-        return count
-
-    async def write(self, data: bytes | bytearray | memoryview) -> None:
-        """See `Stream.write`."""
-        await self._stream.write(data)
-
-    async def write_eof(self) -> None:
-        """See `Stream.write_eof`."""
-        await self._stream.write_eof()
-
-    async def close(self) -> None:
-        """See `Stream.close`."""
-        await self._stream.close()
 
 
 def _left_out(outcome: Outcome) -> list[str]:

@@ -13,10 +13,9 @@ import msgspec
 
 from tincan import __version__
 from tincan.apps.capabilities import COMMANDS, mismatch
-from tincan.apps.chat.frames import Hello
+from tincan.apps.chat.frames import MINIMUM_VERSION, VERSION, Hello
 from tincan.apps.chat.frames import decode as decode_chat
 from tincan.apps.chat.frames import encode as encode_chat
-from tincan.apps.chat.protocol import MINIMUM_VERSION, VERSION
 from tincan.apps.text import visible_name
 from tincan.errors import PeerRefused, ProtocolError
 

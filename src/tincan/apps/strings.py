@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Final, Protocol, Self
 
+import msgspec
+
 from tincan.apps.greeting import Again, Received, decode, encode, hello, read_hello
 from tincan.errors import NobodyCame, NoPath, NoPlaceReachable, PeerRefused, ProtocolError, TinCanError
 from tincan.link.dial import MAX_SERVERS, LinkEvent, Settings, Tell, tie_string
@@ -72,20 +74,17 @@ class TiedString(Protocol):
         """
 
 
-@dataclasses.dataclass(frozen=True)
-class Lost:
+class Lost(msgspec.Struct, frozen=True):
     """The link died; the other can is looked for again."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Mended:
+class Mended(msgspec.Struct, frozen=True):
     """The string is tied again."""
 
     path: Path
 
 
-@dataclasses.dataclass(frozen=True)
-class Carrier:
+class Carrier(msgspec.Struct, frozen=True):
     """How a stream's bytes go from now on."""
 
     path: Path

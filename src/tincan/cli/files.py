@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import stat
 import sys
 from collections.abc import Coroutine, Iterator, Sequence
 from pathlib import Path
@@ -16,10 +18,13 @@ from tincan.apps.files import (
     Outcome,
     Source,
     distinct,
+    look,
     named,
     receive_files,
     send_files,
 )
+from tincan.apps.files.plain import why
+from tincan.apps.files.send import Looked
 from tincan.apps.files.words import offer_words, summary
 from tincan.apps.text import visible
 from tincan.cli.filescreen import Screen
@@ -32,6 +37,7 @@ from tincan.errors import IncompleteTransfer, UsageError
 from tincan.meet.events import Waiting
 from tincan.meet.mailbox import Side
 from tincan.meet.phrase import Phrase, parse
+from tincan.tasks import settle
 
 _EXITS = (
     "Exit code 0 only when everything is in place and verified; 7 when it was declined, 8 when something is missing. "
@@ -95,7 +101,7 @@ def _run(work: Coroutine[Any, Any, int], screen: Screen) -> int:
             return run_async(work)
         except KeyboardInterrupt:
             screen.clear()
-            if screen.began:
+            if screen.resumable:
                 screen.output.note("What has arrived is kept: run the same commands again to go on from there.")
             raise
         finally:
@@ -108,9 +114,20 @@ async def _send(sources: Sequence[Source], phrase: Phrase | None, options: Meeti
             return "Waiting for the other can, which types 'tin-can receive' and the same phrase ..."
         return f"The other one types:\n\n    tin-can receive {event.phrase.text}\n\nWaiting ..."
 
-    async with tie(Side.ATTACH, phrase, options, screen.output, app="files", hint=hint) as string:
-        outcome = await send_files(string, sources, screen.tell)
-        return _end(outcome, screen, f"to {string.peer}")
+    looking: list[asyncio.Task[Looked]] = []
+
+    def found() -> None:
+        """Look what there is to send while the string is being tied: not before, when it may still change."""
+        if not looking:
+            looking.append(asyncio.create_task(look(sources)))
+
+    try:
+        async with tie(Side.ATTACH, phrase, options, screen.output, app="files", hint=hint, found=found) as string:
+            found()
+            outcome = await send_files(string, looking[0], screen.tell)
+            return _end(outcome, screen, f"to {string.peer}")
+    finally:
+        await settle(*looking)
 
 
 async def _receive(
@@ -133,9 +150,12 @@ async def _ask(offer: Offered, peer: str, screen: Screen) -> Decision:
     with screen.output.asking("Receive it? [y/N] "):
         lines = Lines(_one_line)
         lines.start()
-        answer = await lines.next() or ""
-        if not answer.endswith("\n"):
-            print(file=sys.stderr)
+        answer = ""
+        try:
+            answer = await lines.next() or ""
+        finally:
+            if not answer.endswith("\n"):  # also when the question is taken back
+                print(file=sys.stderr)
     return Decision(answer.strip().lower() in {"y", "yes"})
 
 
@@ -155,10 +175,16 @@ def _end(outcome: Outcome, screen: Screen, where: str) -> int:
 
 
 def _check_target(target: Path) -> None:
-    if target.exists():
-        if not target.is_dir():
-            raise UsageError(f"{visible(str(target))} is not a folder; name one with --to.")
+    shown = visible(str(target))
+    try:
+        mode = os.stat(target).st_mode
+    except FileNotFoundError:
+        if not target.absolute().parent.is_dir():
+            raise UsageError(f"The folder that {shown} would be in does not exist; make it first.") from None
+    except OSError as exc:
+        raise UsageError(f"{shown} cannot be used: {why(exc)}; name another folder with --to.") from exc
+    else:
+        if not stat.S_ISDIR(mode):
+            raise UsageError(f"{shown} is not a folder; name one with --to.")
         if not os.access(target, os.W_OK | os.X_OK):
-            raise UsageError(f"Nothing can be written into {visible(str(target))}; name another folder with --to.")
-    elif not target.absolute().parent.is_dir():
-        raise UsageError(f"The folder that {visible(str(target))} would be in does not exist; make it first.")
+            raise UsageError(f"Nothing can be written into {shown}; name another folder with --to.")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import json
+import contextlib
 import os
-import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import TextIO
 
 from tincan.apps.files import (
     FileDone,
@@ -19,7 +19,7 @@ from tincan.apps.files import (
     Offered,
     Progress,
 )
-from tincan.apps.files.words import counted, progress_words, total_of
+from tincan.apps.files.words import counted, not_sent_words, progress_words, total_of
 from tincan.apps.text import visible
 from tincan.cli.options import MeetingOptions
 from tincan.cli.output import JsonOutput, Output
@@ -34,6 +34,17 @@ MAX_NAMED = 20
 """Files left out that a person is told by name; the rest is counted."""
 
 
+@contextlib.contextmanager
+def _read_or_not(stream: TextIO) -> Iterator[None]:
+    """Go on when nobody reads what is told any more: a script may want the phrase only, and still the transfer."""
+    try:
+        yield
+    except BrokenPipeError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+
+
 class _Json(JsonOutput):
     """`JsonOutput` with the events of a transfer.
 
@@ -46,6 +57,8 @@ class _Json(JsonOutput):
 
     def file(self, name: str, status: str) -> None:
         """Print that a file is in place: now, but after those that are told of in the same turn of the loop."""
+        import json
+
         if not self._waiting:
             asyncio.get_running_loop().call_soon(self._flush)
         self._waiting.append(f'{{"event": "file", "name": {json.dumps(name)}, "status": "{status}"}}')
@@ -54,11 +67,18 @@ class _Json(JsonOutput):
         if self._waiting:
             text = "\n".join(self._waiting)
             self._waiting.clear()
-            super()._line(text)
+            with _read_or_not(sys.stdout):
+                super()._line(text)
 
     def _line(self, text: str) -> None:
         self._flush()
-        super()._line(text)
+        with _read_or_not(sys.stdout):
+            super()._line(text)
+
+    def note(self, text: str) -> None:
+        """See `Output.note`."""
+        with _read_or_not(sys.stderr):
+            super().note(text)
 
     def event(self, name: str, /, **fields: object) -> None:
         """Print an event."""
@@ -75,7 +95,8 @@ class _Lines(Output):
     def note(self, text: str) -> None:
         """See `Output.note`."""
         self._clear()
-        super().note(text)
+        with _read_or_not(sys.stderr):
+            super().note(text)
 
 
 class Screen:
@@ -83,7 +104,8 @@ class Screen:
 
     def __init__(self, options: MeetingOptions, *, sending: bool) -> None:
         self.sending = sending
-        self.began = False
+        self.resumable = False
+        """Whether the transfer has begun, and can be gone on with if it is interrupted."""
         self._json = _Json(quiet=options.quiet) if options.json else None
         self.output: Output = self._json or _Lines(self.clear, quiet=options.quiet)
         self._draws = (
@@ -94,6 +116,7 @@ class Screen:
         self._drawn = False
         self._next = 0.0
         self._left_out = 0
+        self._size_known = True
 
     def tell(self, event: FilesEvent) -> None:
         """Show an event."""
@@ -105,9 +128,11 @@ class Screen:
             case Progress():
                 self._draw(event)
             case OfferAccepted():
-                self.began = True
-            case Offered() if self.sending:
-                self.output.note(f"Offering {counted(event.files, event.folders)}{total_of(event)} ...")
+                self.resumable = self._size_known
+            case Offered():
+                self._size_known = event.total is not None
+                if self.sending:
+                    self.output.note(f"Offering {counted(event.files, event.folders)}{total_of(event)} ...")
             case FileLeftOut():
                 self._left_out += 1
                 if self._left_out <= MAX_NAMED:
@@ -115,7 +140,7 @@ class Screen:
                 elif self._left_out == MAX_NAMED + 1:
                     self.output.note("More were left out ...")
             case NotSent():
-                self.output.note(f"Not sent: {event.count} {event.what}.")
+                self.output.note(f"Not sent: {not_sent_words(event)}.")
 
     def clear(self) -> None:
         """Take the progress line away."""
@@ -128,8 +153,7 @@ class Screen:
         now = time.monotonic()
         if self._draws and now >= self._next:
             self._next = now + REDRAW
-            columns = shutil.get_terminal_size().columns
-            sys.stderr.write(f"\r{progress_line(progress, columns - 1)}\x1b[K")
+            sys.stderr.write(f"\r{progress_line(progress, _columns() - 1)}\x1b[K")
             sys.stderr.flush()
             self._drawn = True
 
@@ -163,6 +187,13 @@ class Screen:
                 output.event("not-sent", count=event.count, what=event.what)
             case FileLeftOut():
                 output.event("file", name=event.name, status="left-out", reason=event.reason)
+
+
+def _columns() -> int:
+    """Return how wide the terminal is that the progress line goes to."""
+    with contextlib.suppress(OSError, ValueError):
+        return os.get_terminal_size(sys.stderr.fileno()).columns or 80
+    return 80
 
 
 def progress_line(progress: Progress, columns: int) -> str:

@@ -12,7 +12,6 @@ import codecs
 import concurrent.futures
 import contextlib
 import os
-import shutil
 import sys
 import threading
 import unicodedata
@@ -159,6 +158,8 @@ class Terminal:
         """Return what takes the prompt and what was typed away, on however many rows that stands."""
         if self._dumb:
             return "\n"
+        import shutil
+
         rows = _columns(self._prompt + typed) // shutil.get_terminal_size().columns
         return f"\r\x1b[{rows}A\x1b[J" if rows else "\r\x1b[J"
 

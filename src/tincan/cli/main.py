@@ -8,6 +8,7 @@ in one place.
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import sys
 import time
@@ -25,6 +26,8 @@ STARTED = time.monotonic()
 def run() -> NoReturn:
     """Run the command line and end the process with its exit code."""
     _open_what_is_closed()
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="surrogateescape")  # whoever takes a line sees by itself whether it is text
     arguments = sys.argv[1:]
     plain_help = arguments in (["--help"], ["-h"], ["help"]) or (not arguments and not at_a_screen())
     if plain_help and "_TIN_CAN_COMPLETE" not in os.environ:

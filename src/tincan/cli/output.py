@@ -16,20 +16,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, TextIO
 
-from tincan.apps.call.events import (
-    CallEnded,
-    CallEvent,
-    CallOffered,
-    CallPlaced,
-    CallStarted,
-    CallStatus,
-    PeerMuted,
-    SoundFlows,
-    SoundTrouble,
-)
-from tincan.apps.call.words import happened
-from tincan.apps.chat.events import Delivered, MessageReceived, PeerHello
-from tincan.apps.desk_events import DeskEvent, FilesEnded, FilesOffered
 from tincan.apps.text import visible
 from tincan.cli.main import STARTED
 from tincan.errors import TinCanError
@@ -37,8 +23,10 @@ from tincan.link.dial import Connected, LinkEvent, Tell
 from tincan.meet.events import PeerFound, PlaceTrouble, Waiting
 from tincan.meet.mailbox import Side
 
-if TYPE_CHECKING:
-    from tincan.apps.chat import ChatEvent
+if TYPE_CHECKING:  # those that move bytes load neither calls nor chat
+    from tincan.apps.call.events import CallEvent
+    from tincan.apps.chat.events import ChatEvent, MessageReceived
+    from tincan.apps.desk_events import DeskEvent
 
 PATHS = {
     "lan": "directly on the LAN",
@@ -96,6 +84,8 @@ class Output:
 
     def chat(self, event: ChatEvent) -> None:
         """Tell what happened in the chat."""
+        from tincan.apps.chat.events import MessageReceived, PeerHello
+
         if isinstance(event, PeerHello):
             self.peer = event.name
             self.note(f"{event.name} is here ({event.agent}).")
@@ -109,6 +99,7 @@ class Output:
 
     def files(self, event: DeskEvent) -> None:
         """Tell what happens to files that are sent within the conversation."""
+        from tincan.apps.desk_events import FilesEnded, FilesOffered
         from tincan.apps.files.words import ended_words, offer_words
 
         if isinstance(event, FilesOffered):
@@ -119,6 +110,8 @@ class Output:
 
     def call(self, event: CallEvent) -> None:
         """Tell what happens to a call; how it goes is for screens and programs."""
+        from tincan.apps.call.words import happened
+
         if text := happened(event, self.peer):
             self.note(text)
 
@@ -258,6 +251,8 @@ class JsonOutput(Output):
 
     def chat(self, event: ChatEvent) -> None:
         """See `Output.chat`."""
+        from tincan.apps.chat.events import Delivered
+
         if isinstance(event, Delivered):
             self._event("delivered", id=event.id)
         super().chat(event)
@@ -269,7 +264,7 @@ class JsonOutput(Output):
 
     def call(self, event: CallEvent) -> None:
         """See `Output.call`."""
-        self._event(_CALL_EVENTS[type(event)], **_fields(event))
+        self._event(_CALL_EVENTS[type(event).__name__], **_fields(event))
         super().call(event)
 
     def path(self, path: str, rtt: float | None) -> None:
@@ -313,16 +308,17 @@ class JsonOutput(Output):
         self._line(json.dumps({"event": event, **fields}))
 
 
-_CALL_EVENTS: dict[type[object], str] = {
-    CallPlaced: "call-placed",
-    CallOffered: "call-offered",
-    CallStarted: "call-started",
-    CallEnded: "call-ended",
-    CallStatus: "call-status",
-    PeerMuted: "peer-muted",
-    SoundFlows: "sound",
-    SoundTrouble: "sound-trouble",
+_CALL_EVENTS = {
+    "CallPlaced": "call-placed",
+    "CallOffered": "call-offered",
+    "CallStarted": "call-started",
+    "CallEnded": "call-ended",
+    "CallStatus": "call-status",
+    "PeerMuted": "peer-muted",
+    "SoundFlows": "sound",
+    "SoundTrouble": "sound-trouble",
 }
+"""By the names of their classes, which then need not be loaded."""
 
 
 def _fields(event: CallEvent) -> dict[str, object]:

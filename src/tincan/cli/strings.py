@@ -9,17 +9,26 @@ from tincan.apps.strings import Carrier, Lost, Mended, PhraseString, StringEvent
 from tincan.cli.options import MeetingOptions
 from tincan.cli.output import Hint, Output, route, with_places
 from tincan.errors import UsageError
+from tincan.meet.events import PeerFound
 from tincan.meet.mailbox import Side
 from tincan.meet.phrase import Phrase, describe_strength, looks_mistyped
 
 
 @contextlib.asynccontextmanager
 async def tie(
-    side: Side | None, phrase: Phrase | None, options: MeetingOptions, output: Output, *, app: str, hint: Hint
+    side: Side | None,
+    phrase: Phrase | None,
+    options: MeetingOptions,
+    output: Output,
+    *,
+    app: str,
+    hint: Hint,
+    found: Callable[[], None] = lambda: None,
 ) -> AsyncIterator[PhraseString]:
     """Tie a string for an app (a key of `tincan.apps.greeting.COMMANDS`), telling on ``output`` how it goes.
 
-    ``side`` None: whoever comes first. Raises `UsageError` for options of
+    ``side`` None: whoever comes first. ``found`` is called when the other can is there, and the string is not
+    tied yet. Raises `UsageError` for options of
     other programs' dialects, and what `PhraseString` raises.
     """
     if options.foreign:
@@ -27,12 +36,12 @@ async def tie(
     if phrase is not None:
         advise(phrase, output)
     hint = with_places(hint, side, options.settings.switchboards)
-    hear = _hear(output, route(output, hint, counting_from_arrival=side is Side.ATTACH))
+    hear = _hear(output, route(output, hint, counting_from_arrival=side is Side.ATTACH), found)
     async with PhraseString(side, phrase, options.settings, hear, app=app, name=options.name) as string:
         yield string
 
 
-def _hear(output: Output, tell: Callable[..., None]) -> Callable[[StringEvent], None]:
+def _hear(output: Output, tell: Callable[..., None], found: Callable[[], None]) -> Callable[[StringEvent], None]:
     def hear(event: StringEvent) -> None:
         match event:
             case Lost():
@@ -41,6 +50,9 @@ def _hear(output: Output, tell: Callable[..., None]) -> Callable[[StringEvent], 
                 output.reconnected(path.value)
             case Carrier(path, tcp):
                 output.carrier(path.value, tcp)
+            case PeerFound():
+                tell(event)
+                found()
             case _:
                 tell(event)
 

@@ -18,6 +18,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
 from tincan.errors import PeerRefused, PlaceUnreachable, ProtocolError, TinCanError, UsageError
 from tincan.link.interface import Link
 from tincan.meet.events import MeetEvent, PlaceReady, PlaceTrouble, ServersOffered, Waiting
@@ -60,8 +62,7 @@ class Settings:
     """Seconds that no place at all may be reachable before it is given up."""
 
 
-@dataclass(frozen=True)
-class Connected:
+class Connected(msgspec.Struct, frozen=True):
     """The string is tied."""
 
     path: str

@@ -60,6 +60,9 @@ class Patience:
     nomination: float = 4.0
     """That TLS may take on one proven connection before the tapping can turns to the next."""
 
+    writing: float = 0.2
+    """That whoever has much to write waits for the path: a channel costs both sides far more processor time."""
+
 
 @dataclass(frozen=True)
 class Punching:

@@ -67,6 +67,7 @@ class LinkStream:
         self._offered: asyncio.Queue[Offer | More | NoOffer] = asyncio.Queue(MAX_ADDRESSES + 1)
         self._punched = asyncio.Event()
         self._written = 0
+        self._patience = settings.patience.writing if settings is not None else 0.0
         self._worth_it = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._punching: asyncio.Task[None] | None = None
@@ -144,12 +145,22 @@ class LinkStream:
                         await self._say(self._lanes.switch())
                     await self._tcp.write(rest)
                     return
+                if self._patience and self._written - len(rest) >= SMALL:
+                    await self._wait_for_path()
+                    continue
                 count = min(len(rest), PIECE, self._lanes.room)
                 if count:
                     await self._say(self._lanes.data(rest[:count]))
                     rest = rest[count:]
                 else:
                     await self._change()
+
+    async def _wait_for_path(self) -> None:
+        """Wait a moment, once, for a path that is being made."""
+        patience, self._patience = self._patience, 0.0
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(patience):
+                await self._punched.wait()
 
     async def write_eof(self) -> None:
         """See `Stream.write_eof`."""

@@ -19,7 +19,6 @@ import os
 import secrets
 import socket
 import ssl
-import tempfile
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -64,6 +63,8 @@ class Certificate:
         user's alone, its key is encrypted under a password of this process,
         and it is gone at once.
         """
+        import tempfile
+
         handle, path = tempfile.mkstemp(prefix="tin-can-")
         try:
             with os.fdopen(handle, "wb") as file:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import msgspec
+
 from tincan.meet.mailbox import Side
 from tincan.meet.phrase import Phrase
 from tincan.nat.servers import IceServer
@@ -17,37 +19,32 @@ class Waiting:
     phrase: Phrase = field(repr=False)
 
 
-@dataclass(frozen=True)
-class PlaceReady:
+class PlaceReady(msgspec.Struct, frozen=True):
     """One place is reached; the other can could show up there."""
 
     place: str
 
 
-@dataclass(frozen=True)
-class PlaceTrouble:
+class PlaceTrouble(msgspec.Struct, frozen=True):
     """One place cannot be used now. ``text`` is one sentence."""
 
     place: str
     text: str
 
 
-@dataclass(frozen=True)
-class SideTaken:
+class SideTaken(msgspec.Struct, frozen=True):
     """Which side this can has come to, where nobody had said it; told once, just before `PeerFound`."""
 
     side: Side
 
 
-@dataclass(frozen=True)
-class PeerFound:
+class PeerFound(msgspec.Struct, frozen=True):
     """The other can is at this place and the handshake has begun."""
 
     place: str
 
 
-@dataclass(frozen=True)
-class ServersOffered:
+class ServersOffered(msgspec.Struct, frozen=True):
     """A switchboard offers STUN or TURN servers."""
 
     servers: tuple[IceServer, ...]

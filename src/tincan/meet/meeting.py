@@ -16,8 +16,9 @@ import contextlib
 import logging
 import random
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 from tincan.errors import (
     AuthenticationFailed,
@@ -33,8 +34,10 @@ from tincan.meet.line import REFUSAL_TIMEOUT, Line
 from tincan.meet.mailbox import Mailbox, MailboxClosed, MailboxReset, Side
 from tincan.meet.phrase import StringKeys
 from tincan.meet.place import Place, Tell
-from tincan.meet.turns import Door, End, Turns
 from tincan.meet.watch import NO_PLACE_GRACE, Watch
+
+if TYPE_CHECKING:
+    from tincan.meet.turns import End
 
 logger = logging.getLogger(__name__)
 
@@ -75,8 +78,7 @@ Offer = Callable[[Line], Awaitable[bytes]]
 """Returns the payload of the tapping can's flight (its offer), once it is ready."""
 
 
-@dataclass(frozen=True)
-class _Meeting:
+class _Meeting(msgspec.Struct, frozen=True):
     """What the tries at all places have in common."""
 
     keys: StringKeys
@@ -169,6 +171,7 @@ def _in_turns(
     meeting: _Meeting, places: Sequence[Place], group: asyncio.TaskGroup, rng: random.Random
 ) -> list[asyncio.Task[None]]:
     """Attend all places from both sides by turns."""
+    from tincan.meet.turns import End, Turns  # most cans know their side
 
     async def attempt(side: Side, place: Place, opened: Callable[[], None]) -> End:
         mailboxes: list[Mailbox] = []
@@ -199,8 +202,12 @@ def _in_turns(
 
 async def _wait(side: Side, meeting: _Meeting, place: Place, opened: Callable[[Mailbox], None]) -> Line:
     """Wait on one side of a place, in one mailbox after another, for a confirmed peer."""
-    # Turns at a door would tell the same again and again.
-    tell = meeting.watch.tell_once if meeting.tells_side and isinstance(place, Door) else meeting.watch.tell
+    tell = meeting.watch.tell
+    if meeting.tells_side:
+        from tincan.meet.turns import Door
+
+        if isinstance(place, Door):  # turns at it would tell the same again and again
+            tell = meeting.watch.tell_once
     while True:
         mailbox = await place.open(side, meeting.keys.code, tell)
         meeting.watch.reached()

@@ -6,9 +6,12 @@ through is where connectivity checks may be sent.
 
 from __future__ import annotations
 
+import functools
 import ipaddress
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
+from types import ModuleType
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -33,16 +36,33 @@ def interfaces() -> list[Interface]:
 
     Link-local IPv6 addresses need a zone, which has no meaning to a peer.
     """
-    import ifaddr  # 5 ms that help and completion do not need
-
     found = []
-    for adapter in ifaddr.get_adapters():
+    for adapter in _ifaddr().get_adapters():
         for ip in adapter.ips:
             text = ip.ip if isinstance(ip.ip, str) else ip.ip[0]
             address = ipaddress.ip_address(text)
             if not (address.version == 6 and address.is_link_local):
                 found.append(Interface(adapter.nice_name, address, ip.network_prefix))
     return found
+
+
+@functools.cache
+def _ifaddr() -> ModuleType:
+    """Load ifaddr: 5 ms that help and completion do not need.
+
+    It asks for the name of the C library, for which ctypes runs ldconfig or
+    even a compiler. The answer that it is in this process is as good.
+    """
+    import ctypes.util
+
+    find = ctypes.util.find_library
+    if os.name == "posix":
+        ctypes.util.find_library = lambda name: None
+    try:
+        import ifaddr
+    finally:
+        ctypes.util.find_library = find
+    return ifaddr
 
 
 def host_addresses(found: Iterable[Interface]) -> list[str]:

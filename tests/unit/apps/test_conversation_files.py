@@ -234,6 +234,6 @@ async def test_a_folder_that_is_gone_ends_a_transfer_and_no_conversation(
         ada.sends(photo)
         ended = await ada.sees(FilesEnded)
         assert ended.outcome is None
-        assert ended.text == "the other can did not take it"
+        assert "The receiver cannot write to its target folder: it does not exist." in ended.text
         await ada.conversation.send("still here")
         assert (await hearing).text == "still here"

@@ -49,7 +49,7 @@ async def test_a_folder_with_a_symlink_arrives_and_the_sender_hears_what_was_lef
         (source / "link").symlink_to("one.txt")
         ada.desk.send(str(source) + "/")
         assert (await bob.accepts()).outcome is not None
-        assert (await ada.sees(FilesEnded)).text == "1 symlinks were not sent"
+        assert (await ada.sees(FilesEnded)).text == "1 symlink was not sent"
         assert contents(bob.folder) == {
             "trip/": b"",
             "trip/more/": b"",
@@ -80,14 +80,15 @@ async def test_both_send_several_at_once(tmp_path: Path) -> None:
         assert sorted(contents(ada.folder)) == ["b0", "b1", "b2", "b3"]
 
 
-async def test_declined_with_a_reason(tmp_path: Path) -> None:
+@pytest.mark.parametrize("reason", [["No room for cats."], []], ids=["with a reason", "without"])
+async def test_declined(tmp_path: Path, reason: list[str]) -> None:
     async with two_desks(tmp_path) as (ada, bob):
         ada.desk.send(str(file(tmp_path)))
         offered = await bob.sees(FilesOffered)
-        bob.desk.answer(offered.id, False, "No room for cats.")
+        bob.desk.answer(offered.id, False, *reason)
         sent, received = await ada.sees(FilesEnded), await bob.sees(FilesEnded)
-        assert (sent.outcome, sent.text) == (None, "No room for cats.")
-        assert (received.outcome, received.name) == (None, "photo.jpg")
+        assert (sent.outcome, sent.text) == (None, *(reason or ["The other side does not want it."]))
+        assert (received.outcome, received.name, received.text) == (None, "photo.jpg", "you declined it")
         assert contents(bob.folder) == {}
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tincan.apps.files import FileDone, FileLeftOut, Offered, Outcome, Progress, TopEntry
+from tincan.apps.files import FileDone, FileLeftOut, OfferAccepted, Offered, Outcome, Progress, TopEntry
 from tincan.apps.files.words import counted, duration, human, offer_words, summary
 from tincan.cli.filescreen import Screen, progress_line
 from tincan.cli.options import MeetingOptions
@@ -27,6 +27,8 @@ def test_what_does_not_exist_is_told_before_meeting_anybody(tmp_path: Path) -> N
         (["receive", "--yes"], "phrase"),
         (["receive", "--yes", "--to", "/dev/null", "7-guitar-banana"], "not a folder"),
         (["receive", "--yes", "--to", "/nowhere/at/all", "7-guitar-banana"], "does not exist"),
+        (["receive", "--yes", "--to", "/dev/null/x", "7-guitar-banana"], "cannot be used"),
+        (["receive", "--yes", "--to", "x" * 300, "7-guitar-banana"], "too long"),
         (["receive", "--yes", "--pypeer", "room"], "text"),
         (["send", "/etc/hostname", "/usr/../etc/hostname"], "Two of these"),
         (["send", "-", "--phrase-file", "-"], "both"),
@@ -103,3 +105,13 @@ async def test_programs_hear_of_files_in_order_and_in_the_same_turn(capsys: pyte
     screen.tell(FileDone("d"))
     await asyncio.sleep(0)
     assert heard() == [("d", "done")]
+
+
+@pytest.mark.parametrize("total", [1000, None])
+def test_nobody_is_told_to_go_on_with_what_comes_from_a_pipe(total: int | None) -> None:
+    options = MeetingOptions(Settings(), "", None, plain=True, json=False, quiet=True, verbose=0, log_file=None)
+    screen = Screen(options, sending=True)
+    screen.tell(Offered(1, 0, total, (), 0))
+    assert not screen.resumable
+    screen.tell(OfferAccepted())
+    assert screen.resumable is (total is not None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import random
 import tracemalloc
 from collections.abc import AsyncIterator
@@ -14,7 +15,7 @@ from tincan.link.interface import Channel, ChannelClosed, CloseReason, Path, Str
 from tincan.link.lanes import PIECE, WINDOW, More, NoOffer, Offer, punching
 from tincan.link.memory import MemoryLink
 from tincan.link.punch import Patience, Punching
-from tincan.link.streams import MAX_WAITING, PREFIX, LinkStream, Streams
+from tincan.link.streams import MAX_WAITING, PREFIX, SMALL, LinkStream, Streams
 from tincan.link.tls import fresh_certificate
 from tincan.meet.mailbox import Side
 from unit.link.pairs import only_the_test_is_left
@@ -95,6 +96,26 @@ async def test_it_moves_over_with_megabytes_in_flight(seed: int) -> None:
         assert near.path is far.path is Path.LAN
     await only_the_test_is_left()
     assert open_files() <= before
+
+
+async def test_much_waits_for_the_path_and_little_does_not() -> None:
+    settings = dataclasses.replace(HERE, patience=Patience(writing=WITHIN))
+    data = some_bytes(1, MIB)
+    async with asyncio.timeout(WITHIN), linked(settings, settings) as cans:
+        near, far = await cans.stream()
+        carried = 0
+
+        def count(_: str, message: bytes) -> bytes:
+            nonlocal carried
+            carried += len(message)
+            return message
+
+        cans.near_link.alter = count
+        writing = asyncio.create_task(write_all(near, data, 1, largest=MIB))
+        assert await read_all(far, 2) == data
+        await writing
+        assert near.by_tcp
+    assert SMALL <= carried < SMALL + PIECE
 
 
 @both_ends

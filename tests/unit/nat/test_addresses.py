@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tincan.nat.addresses import Interface, host_addresses, interfaces, on_lan, usable_remote
+from unit.cli.programs import run
 
 ACCEPTED = [
     "8.8.8.8",
@@ -151,3 +153,9 @@ def test_the_interfaces_of_this_machine() -> None:
     assert not any(i.address.version == 6 and i.address.is_link_local for i in found)
     assert all(i.holds(i.address) for i in found)
     assert host_addresses(found)
+
+
+def test_the_addresses_of_this_machine_are_found_without_running_anything(tmp_path: Path) -> None:
+    look = "from tincan.nat.addresses import interfaces; print(bool(interfaces()))"
+    done = run(tmp_path, code=f"import subprocess; subprocess.Popen = None; {look}")
+    assert (done.stdout, done.stderr) == ("True\n", "")

@@ -12,6 +12,12 @@ import msgspec
 
 from tincan.errors import ProtocolError
 
+VERSION = 1
+"""The highest version of the chat protocol spoken here."""
+
+MINIMUM_VERSION = 1
+"""The lowest version of the chat protocol spoken here."""
+
 MAX_TEXT = 64 * 1024
 """UTF-8 bytes in one message: half of what a channel message may hold."""
 

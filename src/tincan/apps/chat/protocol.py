@@ -20,16 +20,22 @@ from collections import deque
 from collections.abc import Iterable
 
 from tincan.apps.chat.events import ChatEvent, Delivered, MessageReceived, PeerHello, PeerLeft, PeerTyping
-from tincan.apps.chat.frames import MAX_TEXT, Ack, Bye, Frame, Hello, Message, Typing, decode, encode
+from tincan.apps.chat.frames import (
+    MAX_TEXT,
+    MINIMUM_VERSION,
+    VERSION,
+    Ack,
+    Bye,
+    Frame,
+    Hello,
+    Message,
+    Typing,
+    decode,
+    encode,
+)
 from tincan.apps.chat.states import TRANSITIONS, State, Step
 from tincan.apps.text import visible, visible_name
 from tincan.errors import ProtocolError, UsageError
-
-VERSION = 1
-"""The highest version of the chat protocol spoken here."""
-
-MINIMUM_VERSION = 1
-"""The lowest version of the chat protocol spoken here."""
 
 WINDOW = 1024
 """Messages of one direction that may be unacknowledged: far more than people type ahead."""

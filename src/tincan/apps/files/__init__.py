@@ -3,7 +3,7 @@
 ``names``, ``frames``, ``manifest``, ``states``, ``sender``, ``receiver``,
 ``rate`` and ``events`` are pure; ``scan``, ``feeder``, ``folders``, ``store``
 and ``taker`` touch the disk, in a worker thread; ``send`` and ``receive`` are
-the shells around all that. docs/files.md is the wire format.
+the shells around all that, `question` asks the receiver's user. docs/files.md is the wire format.
 """
 
 from tincan.apps.files.events import (
@@ -21,7 +21,7 @@ from tincan.apps.files.events import (
 )
 from tincan.apps.files.receive import receive_files, receive_over
 from tincan.apps.files.scan import Source, distinct, named
-from tincan.apps.files.send import send_files, send_over
+from tincan.apps.files.send import look, send_files, send_over
 
 __all__ = [
     "Decision",
@@ -37,6 +37,7 @@ __all__ = [
     "Source",
     "TopEntry",
     "distinct",
+    "look",
     "named",
     "receive_files",
     "receive_over",

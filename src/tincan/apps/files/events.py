@@ -1,16 +1,19 @@
 """What a transfer tells its screen: frozen facts, to be rendered and nothing more.
 
 Names and reasons may hold what a peer wrote: show them with `tincan.apps.text.visible`.
+
+Structs of msgspec, here and in what else is loaded before a link is made: a
+dataclass takes Python half a millisecond to make, and there would be dozens.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+import msgspec
 
 
-@dataclass(frozen=True)
-class TopEntry:
+class TopEntry(msgspec.Struct, frozen=True):
     """A file or folder that would appear in the target folder itself, with everything in it."""
 
     name: str
@@ -18,8 +21,7 @@ class TopEntry:
     folder: bool
 
 
-@dataclass(frozen=True)
-class Offered:
+class Offered(msgspec.Struct, frozen=True):
     """What is offered. ``total``: bytes, or None when it comes from a pipe; ``more``: how many ``top`` leaves out."""
 
     files: int
@@ -29,21 +31,22 @@ class Offered:
     more: int
 
 
-@dataclass(frozen=True)
-class Decision:
+DECLINED = "The other side does not want it."
+"""What the sender is told when nobody says more."""
+
+
+class Decision(msgspec.Struct, frozen=True):
     """The answer to an offer. ``reason`` is told to the sender of one that is not accepted."""
 
     accepted: bool
-    reason: str = "The other side does not want it."
+    reason: str = DECLINED
 
 
-@dataclass(frozen=True)
-class OfferAccepted:
+class OfferAccepted(msgspec.Struct, frozen=True):
     """The receiver has agreed, for the first time in this transfer."""
 
 
-@dataclass(frozen=True)
-class Progress:
+class Progress(msgspec.Struct, frozen=True):
     """So many bytes are done. ``total`` and ``left`` (seconds): None when nobody knows."""
 
     done: int
@@ -53,32 +56,28 @@ class Progress:
     name: str
 
 
-@dataclass(frozen=True)
-class FileDone:
+class FileDone(msgspec.Struct, frozen=True):
     """A file is complete, verified and in place. ``already``: it was there before."""
 
     name: str
     already: bool = False
 
 
-@dataclass(frozen=True)
-class FileLeftOut:
+class FileLeftOut(msgspec.Struct, frozen=True):
     """A file is not transferred; the others are."""
 
     name: str
     reason: str
 
 
-@dataclass(frozen=True)
-class NotSent:
+class NotSent(msgspec.Struct, frozen=True):
     """What was never offered: ``count`` symlinks or special files in the folders."""
 
     count: int
     what: str
 
 
-@dataclass(frozen=True)
-class Interrupted:
+class Interrupted(msgspec.Struct, frozen=True):
     """The stream broke; it is being mended, and the transfer goes on where it stopped."""
 
 
@@ -91,8 +90,7 @@ MAX_TOLD = 1000
 """Files that an `Outcome` names; the rest is only counted."""
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True):
     """How it ended. ``bytes``: of the files in place; ``moved``: what of that travelled now."""
 
     files: int

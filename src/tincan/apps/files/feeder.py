@@ -124,11 +124,11 @@ class Feeder:
     def _send_whole(self, index: int, size: int) -> bool:
         """Put a small file into one frame. When anything about it is unusual, do nothing: `_send` finds out what."""
         self.name = self._entries[index].name
-        content = whole_content(self._view, self._used, size)
+        room = whole_content(self._view, self._used, size + 1)  # one byte more, so that a file that has more shows
         try:
             handle = os.open(self._paths[index], _OPEN_FLAGS)
             try:
-                count = read_into(handle, content)
+                count = read_into(handle, room)
                 status = os.fstat(handle)
             finally:
                 os.close(handle)
@@ -136,7 +136,7 @@ class Feeder:
             return False
         if count != size or not _is(status, self._entries[index]):
             return False
-        self._used = put_around_whole(self._view, self._used, index, size, digest_of(content))
+        self._used = put_around_whole(self._view, self._used, index, size, digest_of(room[:size]))
         self._content += size
         self._results.append((index, ""))
         return True
@@ -171,8 +171,11 @@ class Feeder:
                     problem = _CHANGED
                 elif not count:
                     break
-            if before is not None and not problem and _differs(before, os.fstat(self._handle)):
-                problem = _CHANGED
+            if before is not None and not problem:
+                if _differs(before, os.fstat(self._handle)):
+                    problem = _CHANGED
+                elif read_into(self._handle, self._spare[:1]):
+                    problem = "it holds more than its size says"  # /proc is full of such files
         except _Changed as exc:
             problem = str(exc)
         except OSError as exc:
@@ -243,7 +246,7 @@ class Feeder:
             yield from self._put(Same(index), index)
             return digest, 0, True
         if have.complete and not have.replace:
-            problem = "another file of that name is there already; --overwrite replaces it"
+            problem = "another file of that name is there already; receiving with --overwrite replaces it"
             self._skipped += self._entries[index].size
             yield from self._put(Different(index, problem), index, problem)
             return digest, 0, True

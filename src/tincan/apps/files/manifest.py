@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from tincan.apps.files.events import Offered, TopEntry
 from tincan.apps.files.frames import (
@@ -27,8 +28,7 @@ MAX_TOP = 10
 """Top-level entries that a person is shown."""
 
 
-@dataclass(frozen=True)
-class Manifest:
+class Manifest(msgspec.Struct, frozen=True):
     """Everything that one transfer is about. ``id`` is the same when everything else is."""
 
     id: bytes

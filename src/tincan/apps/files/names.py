@@ -20,7 +20,8 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+import msgspec
 
 from tincan.apps.text import visible
 from tincan.errors import ProtocolError
@@ -56,8 +57,7 @@ MAX_FOLDER_TEXT = 64 * 2**20
 """Characters of all folders' paths together: each level of a deep one is kept."""
 
 
-@dataclass(frozen=True)
-class System:
+class System(msgspec.Struct, frozen=True):
     """What the receiving side's names are like."""
 
     windows: bool = False

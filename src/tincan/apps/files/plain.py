@@ -1,4 +1,4 @@
-"""What an operating system's error means in a few plain words, and how to read into a buffer on each."""
+"""What differs between operating systems: the words for errors, reading into a buffer, how much room there is."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NoReturn
 
 from tincan.errors import IncompleteTransfer
@@ -47,6 +48,16 @@ def read_into(handle: int, target: memoryview) -> int:
     data = os.read(handle, len(target))  # Windows
     target[: len(data)] = data
     return len(data)
+
+
+def free_room(path: Path) -> int:
+    """Return how many bytes this user may still write there."""
+    if hasattr(os, "statvfs"):
+        status = os.statvfs(path)
+        return status.f_bavail * status.f_frsize
+    import shutil  # Windows; it loads three compressors
+
+    return shutil.disk_usage(path).free
 
 
 class LeftOut(Exception):

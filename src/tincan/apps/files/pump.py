@@ -128,7 +128,8 @@ class Intake:
         self._rest = memoryview(b"")  # what of the other one nobody has taken yet
         self._held = -1  # the buffer of what was taken last
         self._ended: Exception | None = None
-        self._over = False
+        self.over = asyncio.Event()
+        """Nothing more comes from the peer, though something may still be there for `next`."""
         self._changed = asyncio.Event()
 
     async def run(self) -> None:
@@ -144,7 +145,7 @@ class Intake:
                 self._changed.set()
         except Exception as exc:
             self._ended = exc
-        self._over = True
+        self.over.set()
         self._changed.set()
 
     async def _change_buffers(self) -> None:
@@ -159,7 +160,7 @@ class Intake:
         """Return what has come, valid until the next call; nothing at the end."""
         self._held = -1
         self._changed.set()
-        while not self._rest and self._begin == self._end and not self._over:
+        while not self._rest and self._begin == self._end and not self.over.is_set():
             await self._wait()
         if self._rest:
             came, self._rest, self._held = self._rest, memoryview(b""), 1 - self._filling

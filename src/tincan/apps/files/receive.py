@@ -12,13 +12,11 @@ import asyncio
 import contextlib
 import os
 import sys
-from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from pathlib import Path
 
 from tincan.apps.files.events import (
     MAX_TOLD,
-    Decision,
     FileDone,
     FileLeftOut,
     FilesEvent,
@@ -30,17 +28,16 @@ from tincan.apps.files.events import (
 from tincan.apps.files.manifest import describe
 from tincan.apps.files.names import System
 from tincan.apps.files.pump import STALL, Intake, Meter, Patience, Worker, part, while_busy
+from tincan.apps.files.question import DECLINED, Decide, Question
 from tincan.apps.files.send import mended
 from tincan.apps.files.states import Receiving
 from tincan.apps.files.taker import Taker
+from tincan.apps.files.words import human
 from tincan.apps.strings import TiedString
 from tincan.apps.text import visible
-from tincan.errors import IncompleteTransfer, PeerRefused, TinCanError
+from tincan.errors import IncompleteTransfer, PeerRefused, ProtocolError, TinCanError
 from tincan.link.interface import ChannelClosed, Stream, StreamBroken
 from tincan.tasks import settle
-
-Decide = Callable[[Offered], Awaitable[Decision]]
-"""Asks the user."""
 
 HERE = System(windows=os.name == "nt", folded=os.name == "nt" or sys.platform == "darwin")
 """What names are like on this machine."""
@@ -63,22 +60,27 @@ async def receive_files(
     """
     transfer = _Transfer(target, decide, tell, overwrite, stall, executor)
     breaks = 0
-    while True:
-        moved = transfer.moved
-        try:
-            stream = await string.accept_stream()
+    try:
+        while True:
+            moved = transfer.moved
             try:
-                return await transfer.over(stream)
-            finally:
-                await stream.close()
-        except (StreamBroken, ChannelClosed) as exc:
-            breaks = 0 if transfer.moved > moved else breaks + 1
-            try:
-                await mended(string, breaks, tell, exc)
-            except IncompleteTransfer:
-                if transfer.settled:  # only the goodbye was not heard
-                    return transfer.outcome()
-                raise
+                stream = await string.accept_stream()
+                try:
+                    return await transfer.over(stream)
+                finally:
+                    await stream.close()
+            except (StreamBroken, ChannelClosed) as exc:
+                breaks = 0 if transfer.moved > moved else breaks + 1
+                try:
+                    await transfer.question.unless_declined(mended(string, breaks, tell, exc))
+                except IncompleteTransfer:
+                    if transfer.settled:  # only the goodbye was not heard
+                        return transfer.outcome()
+                    if transfer.question.open:
+                        raise IncompleteTransfer("The offer was taken back before you answered.") from exc
+                    raise
+    finally:
+        await transfer.question.take_back()
 
 
 async def receive_over(
@@ -92,7 +94,11 @@ async def receive_over(
     executor: Executor | None = None,
 ) -> Outcome:
     """Receive one offer over one stream, which is the caller's to close; `StreamBroken` when it breaks."""
-    return await _Transfer(target, decide, tell, overwrite, stall, executor).over(stream)
+    transfer = _Transfer(target, decide, tell, overwrite, stall, executor)
+    try:
+        return await transfer.over(stream)
+    finally:
+        await transfer.question.take_back()
 
 
 class _Transfer:
@@ -102,8 +108,8 @@ class _Transfer:
         self, target: Path, decide: Decide, tell: Tell, overwrite: bool, stall: float, executor: Executor | None
     ) -> None:
         self.moved = 0
+        self.question = Question(decide)
         self._target = target
-        self._decide = decide
         self._tell = tell
         self._overwrite = overwrite
         self._patience = Patience(stall)
@@ -111,7 +117,9 @@ class _Transfer:
         self._taker = Taker(target, HERE, overwrite=overwrite)
         self._worker = Worker(executor)
         self._meter: Meter | None = None
-        self._agreed: bytes | None = None
+        self._offer: bytes | None = None
+        self._offered: Offered | None = None
+        self._agreed = False
         self._in_place: set[str] = set()
         self._left_out: dict[str, FileLeftOut] = {}
         self._began = asyncio.get_running_loop().time()
@@ -170,7 +178,7 @@ class _Transfer:
     async def _answer(self, stream: Stream, intake: Intake) -> None:
         """Ask the user, and tell the sender what is there already."""
         core = self._taker.core
-        refusal = await self._refusal()
+        refusal = await self._refusal(intake)
         if refusal is not None:
             await self._write(stream, intake, core.data_to_send())
             raise refusal
@@ -188,26 +196,30 @@ class _Transfer:
             self._report(events)
             await self._write(stream, intake, answer or core.busy())
 
-    async def _refusal(self) -> TinCanError | None:
+    async def _refusal(self, intake: Intake) -> TinCanError | None:
         """Ask about room and then the user; when one says no, decline, and return why."""
         manifest = self._taker.core.manifest
-        if manifest.id == self._agreed:
+        if self._offer is not None and manifest.id != self._offer:
+            raise ProtocolError("The sender offers something else than before the string broke; refused.")
+        if self._agreed:
             return None
         lacking = await self._worker.run(self._taker.shortage)
         if lacking:
-            text = f"There is no room for this at the receiver: {lacking} bytes are lacking. Make room and try again."
+            text = (
+                f"There is no room for this at the receiver: it takes {human(lacking)} more. Make room and try again."
+            )
             self._taker.core.decline(text, refused=False)
             return IncompleteTransfer(text)
-        self._in_place.clear()
-        self._left_out.clear()
-        offered = await self._worker.run(describe, manifest, self._taker.core.places)
-        self._tell(offered)
+        self._offer = manifest.id
+        if self._offered is None:
+            self._offered = await self._worker.run(describe, manifest, self._taker.core.places)
+            self._tell(self._offered)
         self._patience.pause()
-        decision = await self._decide(offered)
+        decision = await self.question.answer(self._offered, intake.over)
         if not decision.accepted:
             self._taker.core.decline(decision.reason, refused=True)
-            return PeerRefused("Declined; nothing was received.")
-        self._agreed = manifest.id
+            return PeerRefused(DECLINED)
+        self._agreed = True
         return None
 
     async def _write(self, stream: Stream, intake: Intake, data: bytes) -> None:

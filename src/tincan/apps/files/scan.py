@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import os
 import stat
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
+
 from tincan.apps.files.events import FileLeftOut, FilesEvent, NotSent
-from tincan.apps.files.frames import Entry
+from tincan.apps.files.frames import MAX_ENTRIES, Entry
 from tincan.apps.files.manifest import Manifest, make_manifest
 from tincan.apps.files.names import MAX_DEPTH, MAX_NAME, is_partial_name, safe_parts
 from tincan.apps.files.plain import why
@@ -23,8 +26,7 @@ from tincan.errors import ProtocolError, UsageError
 STDIN_MODE = 0o644
 
 
-@dataclass(frozen=True)
-class Source:
+class Source(msgspec.Struct, frozen=True):
     """Something to send. ``path``: None for standard input; ``name``: what the receiver calls it."""
 
     path: Path | None
@@ -68,6 +70,8 @@ def named(path: str, name: str | None = None) -> Source:
             raise UsageError(f"{path} cannot be sent: {why(exc)}.") from exc
         if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
             raise UsageError(f"{path} is neither a file nor a folder; what comes from a pipe is sent with '-'.")
+        if not os.access(path, os.R_OK):
+            raise UsageError(f"{path} cannot be sent: permission denied.")
         source = Source(Path(path), name or os.path.basename(os.path.abspath(path)))
         if not source.name:
             raise UsageError(f"{path} has no name to send it by; give it one with --as.")
@@ -88,8 +92,9 @@ def distinct(sources: Sequence[Source]) -> Sequence[Source]:
     return sources
 
 
-def scan(sources: Sequence[Source]) -> Scanned:
-    """Walk through the sources."""
+def scan(sources: Sequence[Source], enough: threading.Event | None = None) -> Scanned:
+    """Walk through the sources, until they are too many for one offer or ``enough`` is set."""
+    enough = enough or threading.Event()
     found = Scanned()
     for source in distinct(sources):
         if source.path is None:
@@ -103,14 +108,14 @@ def scan(sources: Sequence[Source]) -> Scanned:
             found.left_out.append(FileLeftOut(source.name, why(exc)))
             continue
         if _add(found, source.name, path, status):
-            _walk(found, source.name, path)
+            _walk(found, source.name, path, enough)
     return found
 
 
-def _walk(found: Scanned, name: str, path: str) -> None:
+def _walk(found: Scanned, name: str, path: str, enough: threading.Event) -> None:
     """Add everything below a folder, each folder before what is in it."""
     waiting = [(name, path)]
-    while waiting:
+    while waiting and len(found.entries) <= MAX_ENTRIES and not enough.is_set():
         name, path = waiting.pop()
         try:
             with os.scandir(path) as listing:

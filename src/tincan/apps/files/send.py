@@ -10,8 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+import threading
+from collections.abc import Awaitable, Sequence
 from concurrent.futures import Executor
+
+import msgspec
 
 from tincan.apps.files.events import (
     MAX_TOLD,
@@ -20,6 +23,7 @@ from tincan.apps.files.events import (
     FilesEvent,
     Interrupted,
     OfferAccepted,
+    Offered,
     Outcome,
     Tell,
 )
@@ -51,7 +55,7 @@ _NOT_RESUMABLE = "The string broke, and what comes from standard input cannot be
 
 async def send_files(
     string: TiedString,
-    sources: Sequence[Source],
+    looking: Awaitable[Looked],
     tell: Tell,
     *,
     stall: float = STALL,
@@ -59,10 +63,12 @@ async def send_files(
 ) -> Outcome:
     """Send everything over a string, going on where it stopped whenever that is mended.
 
+    ``looking``: what `look` returns, which may have begun while the string was still being tied.
+
     Raises `PeerRefused` when the receiver declines, `IncompleteTransfer` when
     it cannot be gone on with now. What was left out is in the outcome.
     """
-    transfer = await _prepare(sources, tell, stall, executor)
+    transfer = _begin(await looking, tell, stall, executor)
     breaks = 0
     while True:
         moved = transfer.moved
@@ -93,7 +99,7 @@ async def send_over(
     executor: Executor | None = None,
 ) -> Outcome:
     """Send everything over one stream, which is the caller's to close; `StreamBroken` when it breaks."""
-    transfer = await _prepare(sources, tell, stall, executor)
+    transfer = _begin(await look(sources, executor), tell, stall, executor)
     return await transfer.over(stream)
 
 
@@ -111,18 +117,32 @@ async def mended(string: TiedString, breaks: int, tell: Tell, broken: Exception)
         raise IncompleteTransfer(text + "Run the same commands again to go on from there.") from exc
 
 
-async def _prepare(sources: Sequence[Source], tell: Tell, stall: float, executor: Executor | None) -> _Transfer:
-    worker = Worker(executor)
+class Looked(msgspec.Struct, frozen=True):
+    """What there is to send."""
+
+    scanned: Scanned
+    manifest: Manifest
+    offered: Offered
+
+
+async def look(sources: Sequence[Source], executor: Executor | None = None) -> Looked:
+    """Find out what there is to send; raises `UsageError` when there is nothing, or too much."""
+    worker, enough = Worker(executor), threading.Event()
     try:
-        scanned = await worker.run(scan, sources)
+        scanned = await worker.run(scan, sources, enough)
         manifest = await worker.run(scanned.manifest)
         offered = await worker.run(describe, manifest, [tuple(entry.name.split("/")) for entry in manifest.entries])
+        return Looked(scanned, manifest, offered)
     finally:
+        enough.set()  # whoever interrupts this does not wait until a whole disk has been looked through
         await worker.finish(lambda: None)
-    for event in scanned.events():
+
+
+def _begin(looked: Looked, tell: Tell, stall: float, executor: Executor | None) -> _Transfer:
+    for event in looked.scanned.events():
         tell(event)
-    tell(offered)
-    return _Transfer(scanned, manifest, tell, stall, executor)
+    tell(looked.offered)
+    return _Transfer(looked.scanned, looked.manifest, tell, stall, executor)
 
 
 class _Transfer:

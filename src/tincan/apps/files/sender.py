@@ -11,8 +11,9 @@ send `finish`, and `receive` until the state is DONE.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
+
+import msgspec
 
 from tincan.apps.files.events import FileDone, FileLeftOut, FilesEvent
 from tincan.apps.files.frames import (
@@ -38,8 +39,7 @@ from tincan.errors import IncompleteTransfer, PeerRefused, ProtocolError
 _OPEN, _SENT, _VERIFIED, _LEFT_OUT, _FOLDER = range(5)
 
 
-@dataclass(frozen=True)
-class Job:
+class Job(msgspec.Struct, frozen=True):
     """A file to send; ``have``: what the receiver says it has of it."""
 
     index: int

@@ -20,8 +20,9 @@ import contextlib
 import os
 import stat
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from tincan.apps.files.folders import HANDLES, NAMELESS, Folder, Folders
 from tincan.apps.files.frames import MAX_DATA, MAX_PARTIALS, Entry, Have
@@ -37,13 +38,12 @@ SLICE = 16 * MAX_DATA
 HOT = 128 * 1024
 """Bytes hashed, and then written: few enough that they are still in the processor's own cache."""
 
-CONFLICT = "another file of that name is there already; --overwrite replaces it"
+CONFLICT = "another file of that name is there already; receiving with --overwrite replaces it"
 DAMAGED = "its content was damaged on the way; receive it again"
 _OPEN_MODES = os.chmod in os.supports_fd and os.utime in os.supports_fd
 
 
-@dataclass(frozen=True)
-class Trouble:
+class Trouble(msgspec.Struct, frozen=True):
     """A file or folder that `Store.survey` found no place for."""
 
     index: int
@@ -67,7 +67,7 @@ class Store:
         try:
             self._folders = Folders(root, handles=handles)
         except OSError as exc:
-            raise IncompleteTransfer(f"The receiver cannot write to its target folder: {why(exc)}.") from exc
+            raise cannot_open(exc) from exc
         self._spare = memoryview(bytearray(MAX_DATA))
         self._prefixes: dict[int, dict[int, Hasher]] = {}
         self._seen: dict[int, tuple[int, ...]] = {}
@@ -288,6 +288,11 @@ class Store:
                     yield
             found.append(digest.copy())
         return found
+
+
+def cannot_open(exc: OSError) -> IncompleteTransfer:
+    """Return what is to be told of a target folder that cannot be used."""
+    return IncompleteTransfer(f"The receiver cannot write to its target folder: {why(exc)}.")
 
 
 def _state(handle: int) -> tuple[int, ...]:

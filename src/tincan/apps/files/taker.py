@@ -7,17 +7,16 @@ with one file is that file's trouble; what would hit every file that follows
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tincan.apps.files.events import FileDone, FileLeftOut, FilesEvent
 from tincan.apps.files.frames import Different, End, Have, Same, Start, Whole
 from tincan.apps.files.names import System
-from tincan.apps.files.plain import LeftOut
+from tincan.apps.files.plain import LeftOut, free_room
 from tincan.apps.files.receiver import ReceiverCore
 from tincan.apps.files.states import Receiving
-from tincan.apps.files.store import Store, Trouble
+from tincan.apps.files.store import Store, Trouble, cannot_open
 from tincan.apps.text import visible
 
 SURVEYED = 1000
@@ -68,8 +67,11 @@ class Taker:
 
     def shortage(self) -> int:
         """Return how many bytes of room are lacking for this offer; 0 when it fits."""
-        existing = next(path for path in (self._root, *self._root.absolute().parents) if path.exists())
-        free = shutil.disk_usage(existing).free
+        try:
+            existing = next(path for path in (self._root, *self._root.absolute().parents) if path.exists())
+            free = free_room(existing)
+        except OSError as exc:
+            raise cannot_open(exc) from exc
         lacking = self.core.manifest.total + SPARE - free
         if lacking <= 0:
             return 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from tincan.apps.files.events import Offered, Outcome, Progress
+from tincan.apps.files.events import NotSent, Offered, Outcome, Progress
 from tincan.apps.text import visible
 
 MAX_SHOWN: Final = 48
@@ -73,6 +73,11 @@ def stopped_words(*, sending: bool, began: bool, accepted: bool) -> str:
         "when the same is sent again it goes on from there" if not sending else "the same /send goes on from there"
     )
     return f"{who} before everything was there; {again}"
+
+
+def not_sent_words(event: NotSent) -> str:
+    """Return what was never offered: "2 symlinks"."""
+    return f"1 {event.what.removesuffix('s')}" if event.count == 1 else f"{event.count} {event.what}"
 
 
 def short_name(name: str) -> str:

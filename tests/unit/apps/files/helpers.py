@@ -15,6 +15,7 @@ from tincan.apps.files import (
     FilesEvent,
     Offered,
     Outcome,
+    look,
     named,
     receive_files,
     receive_over,
@@ -160,7 +161,8 @@ async def through(cord: Cord, paths: Sequence[Path], target: Path, *, overwrite:
     """One transfer over a string that may have to be mended."""
     a, b = cord.ends()
     sender, receiver = User(), User()
-    sending = send_files(a, [named(str(path)) for path in paths], sender.events.append, executor=Inline())
+    looking = look([named(str(path)) for path in paths], Inline())
+    sending = send_files(a, looking, sender.events.append, executor=Inline())
     receiving = receive_files(
         b, target, receiver.decide, receiver.events.append, overwrite=overwrite, executor=Inline()
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
+import threading
 from pathlib import Path
 
 import pytest
@@ -19,13 +20,18 @@ from tincan.apps.files import (
     Offered,
     Progress,
     Source,
+    look,
     named,
+    receive_files,
     receive_over,
+    send_files,
     send_over,
 )
-from tincan.errors import IncompleteTransfer, PeerRefused, UsageError
+from tincan.apps.files.scan import scan
+from tincan.errors import IncompleteTransfer, PeerRefused, ProtocolError, UsageError
 from tincan.link.memory import MemoryStream
-from unit.apps.files.helpers import Cord, Inline, Result, User, contents, noise, through, transfer, tree
+from tincan.tasks import settle
+from unit.apps.files.helpers import Cord, Inline, Result, User, as_user, contents, noise, through, transfer, tree
 from virtualtime import in_virtual_time
 
 SOME = {"a.txt": b"hello", "deep/er/b.bin": noise(300_000), "deep/empty": b"", "big": noise(2_500_000, 2)}
@@ -156,6 +162,15 @@ async def test_a_file_that_changes_is_left_out_and_the_others_go(source: Path, t
     assert (target / "things/deep/er/b.bin").read_bytes() == SOME["deep/er/b.bin"]
 
 
+@pytest.mark.skipif(not Path("/proc/version").exists(), reason="only Linux has files without a size")
+async def test_a_file_that_tells_no_size_is_not_sent_as_an_empty_one(target: Path) -> None:
+    result = await transfer(["/proc/version"], target)
+    sent, received = result.outcomes()
+    assert (sent.files, sent.left_out, received.left_out) == (0, 1, 1)
+    assert [event.reason for event in result.receiver.saw(FileLeftOut)] == ["it holds more than its size says"]
+    assert contents(target) == {}
+
+
 async def test_names_that_cannot_be_sent_are_told(source: Path, target: Path) -> None:
     (source / "back\\slash").write_bytes(b"x")
     (source / ".x.tin-can-partial").write_bytes(b"x")
@@ -173,6 +188,22 @@ def test_what_is_not_there_is_told_at_once(tmp_path: Path) -> None:
         named("/")
     with pytest.raises(UsageError, match="neither"):
         named(os.devnull)
+
+
+@pytest.mark.skipif(not as_user(), reason="root may read everything")
+def test_what_may_not_be_read_is_told_before_anybody_is_met(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(b"x")
+    (tmp_path / "secret").chmod(0)
+    with pytest.raises(UsageError, match="permission denied"):
+        named(str(tmp_path / "secret"))
+
+
+def test_looking_ends_when_it_is_enough(source: Path) -> None:
+    """A person who interrupts, or an offer that is too large already, waits for no more of the disk."""
+    enough = threading.Event()
+    assert len(scan([named(str(source))], enough).entries) == 9
+    enough.set()
+    assert [entry.name for entry in scan([named(str(source))], enough).entries] == ["things"]
 
 
 async def test_two_of_one_name_are_refused(source: Path, tmp_path: Path) -> None:
@@ -291,3 +322,107 @@ async def test_a_string_that_cannot_be_mended(source: Path, target: Path) -> Non
     _, received = again.outcomes()
     assert contents(target / "things") == contents(source)
     assert received.moved < received.bytes
+
+
+class Watched(Cord):
+    """A string that a test can break at any moment."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda opened: (None, None))
+        self.streams: list[MemoryStream] = []
+
+    async def open(self) -> MemoryStream:
+        self.streams.append(await super().open())
+        return self.streams[-1]
+
+
+class Thinker(User):
+    """Somebody who says yes only when told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked, self.may_answer, self.asked_no_more = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def decide(self, offer: Offered) -> Decision:
+        self.asked.set()
+        try:
+            await self.may_answer.wait()
+        finally:
+            self.asked_no_more.set()
+        return await super().decide(offer)
+
+
+async def test_a_question_is_taken_back_when_the_sender_leaves(source: Path, target: Path) -> None:
+    cord, user = Watched(), Thinker()
+    a, b = cord.ends()
+    async with asyncio.timeout(20):
+        sending = asyncio.create_task(send_files(a, look([named(str(source))]), lambda event: None))
+        receiving = asyncio.create_task(receive_files(b, target, user.decide, user.events.append))
+        await user.asked.wait()
+        cord.leave()
+        await settle(sending)
+        with pytest.raises(IncompleteTransfer, match="taken back"):
+            await receiving
+    assert user.asked_no_more.is_set()
+    assert not user.saw(OfferAccepted)
+    assert not target.exists()
+
+
+async def test_a_question_stands_while_the_string_is_mended(source: Path, target: Path) -> None:
+    cord, user = Watched(), Thinker()
+    a, b = cord.ends()
+    async with asyncio.timeout(20):
+        sending = asyncio.create_task(send_files(a, look([named(str(source))]), lambda event: None))
+        receiving = asyncio.create_task(receive_files(b, target, user.decide, user.events.append))
+        await user.asked.wait()
+        await cord.streams[0].close()
+        while len(cord.streams) < 2:
+            await asyncio.sleep(0)
+        user.may_answer.set()
+        assert (await sending).complete
+        assert (await receiving).complete
+    assert len(user.offers) == 1
+    assert len(user.saw(Offered)) == 1
+    assert contents(target / "things") == contents(source)
+
+
+async def test_who_says_no_does_not_wait_for_the_string_to_be_mended(source: Path, target: Path) -> None:
+    cord, user = Watched(), Thinker()
+    user.decision = Decision(False)
+    a, b = cord.ends()
+    mending = asyncio.Event()
+
+    async def for_ever() -> None:
+        mending.set()
+        await asyncio.Event().wait()
+
+    b.mend = for_ever  # type: ignore[method-assign]
+    async with asyncio.timeout(20):
+        sending = asyncio.create_task(send_files(a, look([named(str(source))]), lambda event: None))
+        receiving = asyncio.create_task(receive_files(b, target, user.decide, user.events.append))
+        await user.asked.wait()
+        await cord.streams[0].close()
+        await mending.wait()
+        user.may_answer.set()
+        with pytest.raises(PeerRefused, match="Declined"):
+            await receiving
+        await settle(sending)
+
+
+async def test_another_offer_over_a_mended_string_is_refused(source: Path, target: Path, tmp_path: Path) -> None:
+    """What the user agreed to was the first one."""
+    cord, user = Watched(), User()
+    a, b = cord.ends()
+    other = tree(tmp_path / "other", {"evil": b"x"})
+    async with asyncio.timeout(20):
+        receiving = asyncio.create_task(receive_files(b, target, user.decide, user.events.append))
+        first = asyncio.create_task(send_over(await a.open_stream(), [named(str(source))], lambda event: None))
+        while not user.saw(OfferAccepted):
+            await asyncio.sleep(0)
+        await settle(first)
+        await cord.streams[0].close()
+        with pytest.raises(IncompleteTransfer, match="something else"):
+            await send_over(await a.open_stream(), [named(str(other))], lambda event: None)
+        with pytest.raises(ProtocolError, match="something else"):
+            await receiving
+    assert "other/evil" not in contents(target)
