@@ -26,7 +26,7 @@ def is_address(host: str) -> bool:
 async def resolve(host: str, port: int = 0, *, kind: int = socket.SOCK_STREAM) -> list[tuple[int, str]]:
     """Return ``(family, address)`` pairs for a host, in the system's order of preference.
 
-    Raises `OSError` when the name is not known.
+    Raises `OSError` (`socket.gaierror`) when the name is not known.
     """
     if is_address(host):
         version = ipaddress.ip_address(host).version
@@ -47,7 +47,7 @@ async def resolve(host: str, port: int = 0, *, kind: int = socket.SOCK_STREAM) -
             found = socket.getaddrinfo(host, port, type=kind)
             result = list(dict.fromkeys((int(f), str(a[0])) for f, _, _, _, a in found))
         except (OSError, ValueError) as exc:
-            result = exc if isinstance(exc, OSError) else OSError(f"{host!r} is not a host name")
+            result = exc if isinstance(exc, OSError) else socket.gaierror(socket.EAI_NONAME, "not a host name")
         with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile: nobody asks any more
             loop.call_soon_threadsafe(settle, result)
 
