@@ -221,6 +221,7 @@ class TlsStream:
         """Wait for something to come, and decrypt it; return how much that is, which may be nothing."""
         if self._closed:
             raise StreamBroken(_BROKEN)
+        await self._take_turns()  # before anything is taken: a read that is given up loses nothing
         try:
             count = await asyncio.get_running_loop().sock_recv_into(self._sock, self._received)
         except OSError as exc:
@@ -228,9 +229,7 @@ class TlsStream:
         if not count or self._closed:
             raise StreamBroken(_BROKEN)
         self._incoming.write(memoryview(self._received)[:count])
-        came = self._decrypt(target)
-        await self._take_turns()
-        return came
+        return self._decrypt(target)
 
     async def write(self, data: bytes | bytearray | memoryview) -> None:
         """See `Stream.write`."""
