@@ -20,6 +20,7 @@ import secrets
 import socket
 import ssl
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -60,17 +61,32 @@ class Certificate:
     def load(self, context: ssl.SSLContext) -> None:
         """Use it in a context.
 
-        Python's ssl reads certificates from files only: the file is the
-        user's alone, its key is encrypted under a password of this process,
-        and it is gone at once.
+        Python's ssl reads certificates from files only; the key in it is
+        encrypted under a password of this process.
         """
-        handle, path = tempfile.mkstemp(prefix="tin-can-")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(self._key_pem + ssl.DER_cert_to_PEM_cert(self.der).encode())
+        with _file_of(self._key_pem + ssl.DER_cert_to_PEM_cert(self.der).encode()) as path:
             context.load_cert_chain(path, password=self._password)
-        finally:
-            os.unlink(path)
+
+
+@contextlib.contextmanager
+def _file_of(content: bytes) -> Iterator[str]:
+    """Give the path of a file with this content: in memory on Linux, else the user's alone, and gone at once.
+
+    A disk may be full, or not be written to at all; then there would be no TLS.
+    """
+    if hasattr(os, "memfd_create") and os.path.isdir("/proc/self/fd"):
+        with open(os.memfd_create("tin-can"), "wb") as memory:
+            memory.write(content)
+            memory.flush()
+            yield f"/proc/self/fd/{memory.fileno()}"
+        return
+    handle, path = tempfile.mkstemp(prefix="tin-can-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        yield path
+    finally:
+        os.unlink(path)
 
 
 class KeyKind(enum.Enum):
