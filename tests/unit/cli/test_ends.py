@@ -180,6 +180,15 @@ def waiting(home: Path, *before: str) -> Iterator[subprocess.Popen[bytes]]:
         yield process
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+def test_a_log_that_is_full_is_told_once(tmp_path: Path) -> None:
+    done = run(tmp_path, "pipe", "--quiet", "--timeout", "0.5", "--log-file", "/dev/full")
+    assert done.returncode == 4
+    first, last = done.stderr.splitlines()
+    assert first == "tin-can: The log cannot be written any further (No space left on device)."
+    assert last.startswith("tin-can: Nobody came")
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGPIPE")
 def test_nobody_reads_stderr(tmp_path: Path) -> None:
     """What cannot be told is no reason to end, nor to end with another code."""
