@@ -183,9 +183,7 @@ def _patiently(call: Callable[[], T], fd: int, *, writing: bool) -> T:
         try:
             return call()
         except BlockingIOError:
-            ready = select.poll()
-            ready.register(fd, select.POLLOUT if writing else select.POLLIN)
-            ready.poll()
+            select.select([] if writing else [fd], [fd] if writing else [], [])  # poll knows no terminals on macOS
 
 
 class _Threaded:
