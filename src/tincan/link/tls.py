@@ -107,16 +107,15 @@ def fresh_certificate(kind: KeyKind = KeyKind.P256) -> Certificate:
     elliptic = kind is KeyKind.P256
     key = ec.generate_private_key(ec.SECP256R1()) if elliptic else ed25519.Ed25519PrivateKey.generate()
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, secrets.token_hex(8))])
-    now = datetime.datetime.now(datetime.UTC)
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        # The clocks of two peers may differ; that it is the pinned one is what counts.
-        .not_valid_before(now - datetime.timedelta(days=365))
-        .not_valid_after(now + datetime.timedelta(days=3650))
+        # Any clock will do, also one that begins anew with the machine: what counts is that it is pinned.
+        .not_valid_before(datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC))
+        .not_valid_after(datetime.datetime(9999, 12, 31, 23, 59, 59, tzinfo=datetime.UTC))  # RFC 5280, 4.1.2.5
         .sign(key, hashes.SHA256() if elliptic else None)  # Ed25519 brings its own
     )
     password = secrets.token_hex(32).encode()
