@@ -9,9 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import ipaddress
 import socket
 import threading
+from typing import Final
+
+MAX_ASKING: Final = 64
+"""Questions at a time, those included that nobody waits for any more: a peer may ask for names (`forward`)."""
+
+_THREAD: Final = "resolve"
 
 
 def is_address(host: str) -> bool:
@@ -31,6 +38,8 @@ async def resolve(host: str, port: int = 0, *, kind: int = socket.SOCK_STREAM) -
     if is_address(host):
         version = ipaddress.ip_address(host).version
         return [(socket.AF_INET6 if version == 6 else socket.AF_INET, host)]
+    if sum(thread.name == _THREAD for thread in threading.enumerate()) >= MAX_ASKING:
+        raise OSError(errno.EAGAIN, "too many names are being looked up")
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[list[tuple[int, str]]] = loop.create_future()
 
@@ -51,5 +60,5 @@ async def resolve(host: str, port: int = 0, *, kind: int = socket.SOCK_STREAM) -
         with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile: nobody asks any more
             loop.call_soon_threadsafe(settle, result)
 
-    threading.Thread(target=ask, name="resolve", daemon=True).start()
+    threading.Thread(target=ask, name=_THREAD, daemon=True).start()
     return await answer
