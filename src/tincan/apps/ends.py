@@ -13,11 +13,13 @@ import asyncio
 import contextlib
 import os
 import queue
+import select
 import socket
 import stat
 import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Final, Protocol, TypeVar
 
 PIPE_SIZE: Final = 1024 * 1024
@@ -175,6 +177,15 @@ class _Immediate:
         _shut(self._fd)
 
 
+def _patiently(call: Callable[[], T], fd: int, *, writing: bool) -> T:
+    """Read or write, though another program that has the terminal may have made it not block."""
+    while True:
+        try:
+            return call()
+        except BlockingIOError:
+            select.select([] if writing else [fd], [fd] if writing else [], [])  # poll knows no terminals on macOS
+
+
 class _Threaded:
     """Anything else, by a daemon thread that does one thing at a time.
 
@@ -188,7 +199,7 @@ class _Threaded:
         threading.Thread(target=self._work, name=f"fd {fd}", daemon=True).start()
 
     async def read_into(self, buffer: memoryview) -> int:
-        data = await self._do(lambda: os.read(self._own, len(buffer)))
+        data = await self._do(lambda: _patiently(partial(os.read, self._own, len(buffer)), self._own, writing=False))
         buffer[: len(data)] = data
         return len(data)
 
@@ -201,7 +212,7 @@ class _Threaded:
 
     def _write(self, data: memoryview) -> None:
         while data:
-            data = data[os.write(self._own, data) :]
+            data = data[_patiently(partial(os.write, self._own, data), self._own, writing=True) :]
 
     async def _do(self, job: Callable[[], T]) -> T:
         loop = asyncio.get_running_loop()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Callable
 from typing import Final
 
@@ -28,6 +27,7 @@ from tincan.apps.forward import (
 from tincan.apps.text import visible
 from tincan.cli.lines import first_line
 from tincan.cli.logs import set_up_logging
+from tincan.cli.main import remark
 from tincan.cli.options import PHRASE_HELP, MeetingOptions, find_phrase, meeting_options
 from tincan.cli.output import JsonOutput, Output
 from tincan.cli.runner import run_async
@@ -148,7 +148,7 @@ def teller(output: Output) -> Callable[[ForwardEvent], None]:
                 if event not in told and len(told) < MAX_TOLD:
                     told.add(event)
                     # An error, so it is told even with --quiet.
-                    print(visible(f"Not forwarded ({target}): {text}"), file=sys.stderr, flush=True)
+                    remark(visible(f"Not forwarded ({target}): {text}"))
             case StringMended():
                 output.note("Connections that were open have been reset; new ones go through.")
             case StringBroke():

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import sys
 from typing import Any
 
 from tincan.apps.text import visible
+from tincan.cli.main import remark
 from tincan.errors import UsageError
 
 
@@ -19,6 +22,21 @@ class _Formatter(logging.Formatter):
     def formatException(self, ei: Any) -> str:
         """See `logging.Formatter`."""
         return visible(super().formatException(ei), multiline=True)
+
+
+class _LogFile(logging.FileHandler):
+    """A log that is given up, with one sentence, once it cannot be written any further."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """See `logging.Handler`."""
+        problem = sys.exc_info()[1]
+        if not isinstance(problem, OSError):
+            super().handleError(record)
+            return
+        logging.getLogger().removeHandler(self)
+        with contextlib.suppress(OSError):
+            self.close()
+        remark(f"tin-can: The log cannot be written any further ({problem.strerror}).")
 
 
 def set_up_logging(verbose: int, log_file: str | None) -> None:
@@ -37,7 +55,7 @@ def set_up_logging(verbose: int, log_file: str | None) -> None:
             root.setLevel(logging.DEBUG)
     if log_file is not None:
         try:
-            handler = logging.FileHandler(log_file, encoding="utf-8")
+            handler = _LogFile(log_file, encoding="utf-8")
         except OSError as exc:
             raise UsageError(f"The log cannot be written to {log_file} ({exc.strerror}).") from exc
         handler.setFormatter(form)

@@ -40,11 +40,12 @@ def run() -> NoReturn:
         code = _say(f"tin-can {__version__}")
     else:
         code = _dispatch(arguments)
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except OSError:
-            code = code or 1
+    try:
+        sys.stdout.flush()
+    except OSError:
+        code = code or 1
+    with contextlib.suppress(OSError):
+        sys.stderr.flush()
     # Threads that sit in the resolver or in a read of the terminal cannot be
     # ended, and must not hold up the prompt: everything is flushed and closed.
     os._exit(code)
@@ -104,7 +105,9 @@ def _dispatch(arguments: list[str]) -> int:
         return _complain(str(exc), exc.exit_code)
     except (KeyboardInterrupt, EOFError):
         return _interrupted()
-    except (BrokenPipeError, SystemExit):  # click makes the one of the other
+    except (BrokenPipeError, SystemExit) as exc:  # click makes the one of the other
+        if isinstance(exc.__context__, KeyboardInterrupt):  # which click tells, and found nobody to tell
+            return _interrupted()
         # Nobody reads us any more; stdout must not complain once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -138,9 +141,14 @@ def _interrupted() -> int:
 def _complain(text: str, code: int) -> int:
     from tincan.apps.text import visible  # a server's words may be in it
 
-    with contextlib.suppress(OSError):
-        print(f"tin-can: {visible(text, multiline=True)}", file=sys.stderr, flush=True)
+    remark(f"tin-can: {visible(text, multiline=True)}")
     return code
+
+
+def remark(text: str) -> None:
+    """Print on stderr. That nobody reads it must neither end a command nor change its exit code."""
+    with contextlib.suppress(OSError):
+        print(text, file=sys.stderr, flush=True)
 
 
 def _verbose(arguments: list[str]) -> bool:
@@ -152,4 +160,4 @@ def _traceback() -> None:
 
     from tincan.apps.text import visible
 
-    print(visible(traceback.format_exc(), multiline=True), end="", file=sys.stderr)
+    remark(visible(traceback.format_exc().rstrip(), multiline=True))

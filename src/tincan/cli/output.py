@@ -14,10 +14,10 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 from tincan.apps.text import visible
-from tincan.cli.main import STARTED
+from tincan.cli.main import STARTED, remark
 from tincan.errors import TinCanError
 from tincan.link.dial import Connected, LinkEvent, Tell
 from tincan.meet.events import PeerFound, PlaceTrouble, Waiting
@@ -55,7 +55,7 @@ class Output:
         self.peer = "peer"
         self._quiet = quiet
         self._held: list[str] | None = None
-        self._to: TextIO | None = None
+        self._aside = False
 
     def waiting(self, event: Waiting, hint: str) -> None:
         """Tell where the line is and how the other one joins it."""
@@ -172,10 +172,13 @@ class Output:
         if self._held is not None:
             self._held.append(text)
         elif not self._quiet:
-            print(visible(text, multiline=True), file=sys.stderr, flush=True)
+            remark(visible(text, multiline=True))
 
     def _line(self, text: str) -> None:
-        print(text, file=self._to or sys.stdout, flush=True)
+        if self._aside:
+            remark(text)
+        else:
+            print(text, flush=True)
 
 
 class TerminalOutput(Output):
@@ -213,11 +216,11 @@ class TerminalOutput(Output):
 
 
 class JsonOutput(Output):
-    """For programs: one JSON object a line, on stdout unless that is taken."""
+    """For programs: one JSON object a line, on stdout; or on stderr (``aside``), where stdout is taken."""
 
-    def __init__(self, *, quiet: bool = False, to: TextIO | None = None) -> None:
+    def __init__(self, *, quiet: bool = False, aside: bool = False) -> None:
         super().__init__(quiet=quiet)
-        self._to = to
+        self._aside = aside
 
     def piped(self, sent: int, received: int) -> None:
         """See `Output.piped`."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
 
 from tincan.apps.ends import sink, source
@@ -35,7 +33,7 @@ def pipe(phrase: str | None, options: MeetingOptions) -> int:
     found = find_phrase(phrase, options, first_line)
     set_up_logging(options.verbose, options.log_file)
     # stdout belongs to the peer's bytes.
-    output = JsonOutput(quiet=True, to=sys.stderr) if options.json else Output(quiet=options.quiet)
+    output = JsonOutput(quiet=True, aside=True) if options.json else Output(quiet=options.quiet)
     with output.telling_errors():
         return run_async(_run(found, options, output))
 

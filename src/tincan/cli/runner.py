@@ -6,8 +6,11 @@ import asyncio
 import contextlib
 import gc
 import logging
+import os
 import signal
+import sys
 from collections.abc import Coroutine
+from functools import partial
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -19,16 +22,21 @@ YOUNG = 10_000
 
 
 def run_async(main: Coroutine[Any, Any, T]) -> T:
-    """Run a command's coroutine; SIGTERM and SIGHUP end it as Ctrl-C does (KeyboardInterrupt)."""
+    """Run a command's coroutine; SIGTERM and SIGHUP end it as Ctrl-C does (KeyboardInterrupt).
+
+    A signal that the program was started without (``nohup``) stays ignored.
+    """
 
     async def wrapped() -> T:
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(_log)
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - this is a task
-        for name in ("SIGTERM", "SIGHUP"):
+        for name, end in (("SIGTERM", task.cancel), ("SIGHUP", partial(_hang_up, task))):
             with contextlib.suppress(NotImplementedError, AttributeError, RuntimeError):  # Windows
-                loop.add_signal_handler(getattr(signal, name), task.cancel)
+                number = getattr(signal, name)
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    loop.add_signal_handler(number, end)
         gc.freeze()  # what was imported stays: looking through it again and again finds nothing
         gc.set_threshold(YOUNG)
         gc.enable()
@@ -38,6 +46,13 @@ def run_async(main: Coroutine[Any, Any, T]) -> T:
         return asyncio.run(wrapped())
     except asyncio.CancelledError:
         raise KeyboardInterrupt from None
+
+
+def _hang_up(task: asyncio.Task[Any]) -> None:
+    """End, without a word: the terminal has gone, or ssh has no more use for its ProxyCommand."""
+    with open(os.devnull, "w") as nobody:
+        os.dup2(nobody.fileno(), sys.stderr.fileno())
+    task.cancel()
 
 
 def _log(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 import time
 
 import click
@@ -12,6 +11,7 @@ from tincan.apps.ends import sink, source
 from tincan.apps.tete import FlagError, TeteSettings, read_settings, usage
 from tincan.apps.text import visible
 from tincan.cli.lines import first_line
+from tincan.cli.main import remark
 from tincan.cli.options import MeetingOptions, find_phrase
 from tincan.cli.runner import run_async
 from tincan.link.dial import Settings
@@ -42,10 +42,10 @@ def tete(arguments: tuple[str, ...]) -> int:
     try:
         settings = read_settings(arguments)
     except FlagError as exc:
-        _print(f"{visible(str(exc))}\n{usage()}")
+        remark(f"{visible(str(exc))}\n{usage()}")
         return FlagError.exit_code
     if settings is None:
-        _print(f"{usage()}\n\n{_NOTE}")
+        remark(f"{usage()}\n\n{_NOTE}")
         return 0
     from tincan.apps.tete.session import run_tete  # TLS and CPace, which the list of options can do without
 
@@ -72,7 +72,7 @@ def _find_phrase(settings: TeteSettings) -> Phrase | None:
 
 
 def _tell(text: str) -> None:
-    _print(f"{time.strftime(_STAMP)} {text}")
+    remark(f"{time.strftime(_STAMP)} {text}")
 
 
 class _Lines(logging.Formatter):
@@ -88,7 +88,3 @@ def _log_more() -> None:
     log = logging.getLogger("tincan")
     log.addHandler(handler)
     log.setLevel(logging.INFO)
-
-
-def _print(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)

@@ -101,7 +101,8 @@ class Stream(Protocol):
     async def read(self, limit: int) -> bytes | bytearray | memoryview:
         """Return 1 to ``limit`` bytes; none after the peer's `write_eof`, then and ever after.
 
-        What was returned is valid until the next call. Raises `StreamBroken`
+        What was returned is valid until the next call; a call that is
+        cancelled takes nothing. Raises `StreamBroken`
         when the stream ended otherwise: a read that returns nothing is proof
         that everything the peer wrote has come.
         """

@@ -209,7 +209,9 @@ class Punch:
     def _arrived(self, sock: socket.socket, connected: bool) -> None:
         # Those that this side made are bounded by the peer's addresses, and no flood of others may evict them.
         if not connected and len(self._strangers) >= MAX_STRANGERS:
-            next(iter(self._strangers)).cancel()
+            oldest = next(iter(self._strangers))
+            del self._strangers[oldest]  # now: until it has ended, it would be the oldest of others who come
+            oldest.cancel()
         task = self._spawn(self._prove(sock, first=connected), sock)
         if task is not None and not connected:
             self._strangers[task] = None

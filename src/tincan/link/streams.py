@@ -356,8 +356,7 @@ class Streams:
         """Close all streams."""
         if self._task is not None:
             await settle(self._task)
-        for stream in self._streams:
-            await stream.close()
+        await asyncio.gather(*(stream.close() for stream in self._streams))
 
     async def open(self, purpose: str, *, bulk: bool = False) -> LinkStream:
         """Open a stream, which will carry much if ``bulk``; raises `ChannelClosed` when the link has ended."""

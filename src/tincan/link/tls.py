@@ -19,6 +19,7 @@ import os
 import secrets
 import socket
 import ssl
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -59,19 +60,34 @@ class Certificate:
     def load(self, context: ssl.SSLContext) -> None:
         """Use it in a context.
 
-        Python's ssl reads certificates from files only: the file is the
-        user's alone, its key is encrypted under a password of this process,
-        and it is gone at once.
+        Python's ssl reads certificates from files only; the key in it is
+        encrypted under a password of this process.
         """
-        import tempfile
-
-        handle, path = tempfile.mkstemp(prefix="tin-can-")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(self._key_pem + ssl.DER_cert_to_PEM_cert(self.der).encode())
+        with _file_of(self._key_pem + ssl.DER_cert_to_PEM_cert(self.der).encode()) as path:
             context.load_cert_chain(path, password=self._password)
-        finally:
-            os.unlink(path)
+
+
+@contextlib.contextmanager
+def _file_of(content: bytes) -> Iterator[str]:
+    """Give the path of a file with this content: in memory on Linux, else the user's alone, and gone at once.
+
+    A disk may be full, or not be written to at all; then there would be no TLS.
+    """
+    if hasattr(os, "memfd_create") and os.path.isdir("/proc/self/fd"):
+        with open(os.memfd_create("tin-can"), "wb") as memory:
+            memory.write(content)
+            memory.flush()
+            yield f"/proc/self/fd/{memory.fileno()}"
+        return
+    import tempfile  # which Linux can do without
+
+    handle, path = tempfile.mkstemp(prefix="tin-can-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        yield path
+    finally:
+        os.unlink(path)
 
 
 class KeyKind(enum.Enum):
@@ -92,16 +108,15 @@ def fresh_certificate(kind: KeyKind = KeyKind.P256) -> Certificate:
     elliptic = kind is KeyKind.P256
     key = ec.generate_private_key(ec.SECP256R1()) if elliptic else ed25519.Ed25519PrivateKey.generate()
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, secrets.token_hex(8))])
-    now = datetime.datetime.now(datetime.UTC)
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        # The clocks of two peers may differ; that it is the pinned one is what counts.
-        .not_valid_before(now - datetime.timedelta(days=365))
-        .not_valid_after(now + datetime.timedelta(days=3650))
+        # Any clock will do, also one that begins anew with the machine: what counts is that it is pinned.
+        .not_valid_before(datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC))
+        .not_valid_after(datetime.datetime(9999, 12, 31, 23, 59, 59, tzinfo=datetime.UTC))  # RFC 5280, 4.1.2.5
         .sign(key, hashes.SHA256() if elliptic else None)  # Ed25519 brings its own
     )
     password = secrets.token_hex(32).encode()
@@ -222,6 +237,7 @@ class TlsStream:
         """Wait for something to come, and decrypt it; return how much that is, which may be nothing."""
         if self._closed:
             raise StreamBroken(_BROKEN)
+        await self._take_turns()  # before anything is taken: a read that is given up loses nothing
         try:
             count = await asyncio.get_running_loop().sock_recv_into(self._sock, self._received)
         except OSError as exc:
@@ -229,9 +245,7 @@ class TlsStream:
         if not count or self._closed:
             raise StreamBroken(_BROKEN)
         self._incoming.write(memoryview(self._received)[:count])
-        came = self._decrypt(target)
-        await self._take_turns()
-        return came
+        return self._decrypt(target)
 
     async def write(self, data: bytes | bytearray | memoryview) -> None:
         """See `Stream.write`."""

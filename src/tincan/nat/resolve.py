@@ -9,9 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import ipaddress
 import socket
 import threading
+from typing import Final
+
+MAX_ASKING: Final = 64
+"""Questions at a time, those included that nobody waits for any more: a peer may ask for names (`forward`)."""
+
+_THREAD: Final = "resolve"
 
 
 def is_address(host: str) -> bool:
@@ -26,11 +33,13 @@ def is_address(host: str) -> bool:
 async def resolve(host: str, port: int = 0, *, kind: int = socket.SOCK_STREAM) -> list[tuple[int, str]]:
     """Return ``(family, address)`` pairs for a host, in the system's order of preference.
 
-    Raises `OSError` when the name is not known.
+    Raises `OSError` (`socket.gaierror`) when the name is not known.
     """
     if is_address(host):
         version = ipaddress.ip_address(host).version
         return [(socket.AF_INET6 if version == 6 else socket.AF_INET, host)]
+    if sum(thread.name == _THREAD for thread in threading.enumerate()) >= MAX_ASKING:
+        raise OSError(errno.EAGAIN, "too many names are being looked up")
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[list[tuple[int, str]]] = loop.create_future()
 
@@ -47,9 +56,9 @@ async def resolve(host: str, port: int = 0, *, kind: int = socket.SOCK_STREAM) -
             found = socket.getaddrinfo(host, port, type=kind)
             result = list(dict.fromkeys((int(f), str(a[0])) for f, _, _, _, a in found))
         except (OSError, ValueError) as exc:
-            result = exc if isinstance(exc, OSError) else OSError(f"{host!r} is not a host name")
+            result = exc if isinstance(exc, OSError) else socket.gaierror(socket.EAI_NONAME, "not a host name")
         with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile: nobody asks any more
             loop.call_soon_threadsafe(settle, result)
 
-    threading.Thread(target=ask, name="resolve", daemon=True).start()
+    threading.Thread(target=ask, name=_THREAD, daemon=True).start()
     return await answer

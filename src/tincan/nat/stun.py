@@ -68,6 +68,8 @@ def _unxor(value: bytes, transaction: bytes) -> tuple[str, int]:
     if size is None or len(value) != 4 + size:
         raise StunError("an address of no known family")
     port = struct.unpack_from("!H", value, 2)[0] ^ (MAGIC >> 16)
+    if port == 0:
+        raise StunError("a port that nothing can have")  # told on, it would break the rules of streams
     mask = struct.pack("!I", MAGIC) + transaction
     packed = bytes(a ^ b for a, b in zip(value[4:], mask, strict=False))
     return str(ipaddress.ip_address(packed)), int(port)

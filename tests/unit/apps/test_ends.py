@@ -183,6 +183,23 @@ async def test_no_flag_is_set_that_other_processes_would_see(kind: Kind) -> None
         reader.close()
 
 
+async def test_a_terminal_that_others_have_made_not_block() -> None:
+    """The flag is the open file's, and some programs leave it set behind them."""
+    data = some_bytes(4, 50_000)
+    with a_terminal() as (outer, inner):
+        for fd in (outer, inner):
+            os.set_blocking(fd, False)
+        reader, writer = source(outer), sink(inner)
+        async with asyncio.timeout(WITHIN):
+            reading = asyncio.create_task(read_all(reader, len(data)))
+            await asyncio.sleep(0.01)
+            writing = asyncio.create_task(write_all(writer, data))
+            assert await reading == data
+            await writing
+        writer.close()
+        reader.close()
+
+
 async def test_one_socket_is_both_as_for_a_proxy_command() -> None:
     with a_socketpair() as (ours, theirs):
         reader, writer = source(ours), sink(ours)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import os
@@ -9,6 +10,7 @@ import pkgutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -126,22 +128,85 @@ def test_interrupted(tmp_path: Path, error: str) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are another thing there")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_while_waiting(tmp_path: Path, number: signal.Signals) -> None:
-    with subprocess.Popen(
-        [sys.executable, "-m", "tincan", "attach-string", "--json", "--quiet"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=environment(tmp_path),
-    ) as process:
-        assert process.stdout is not None
-        assert json.loads(process.stdout.readline())["event"] == "waiting"
+    with waiting(tmp_path) as process:
         process.send_signal(number)
         out, err = process.communicate(timeout=PATIENCE)
         assert process.returncode == 130, err.decode()
         assert out == b""
         assert err.decode().strip() == "tin-can: Interrupted."
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are another thing there")
+def test_hung_up_it_ends_without_a_word(tmp_path: Path) -> None:
+    """As ssh hangs up on its ProxyCommand at the end of every session, whose stderr is the user's terminal."""
+    with waiting(tmp_path) as process:
+        process.send_signal(signal.SIGHUP)
+        assert process.communicate(timeout=PATIENCE) == (b"", b"")
+        assert process.returncode == 130
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are another thing there")
+def test_nohup_keeps_it_alive(tmp_path: Path) -> None:
+    with waiting(tmp_path, "nohup") as process:
+        process.send_signal(signal.SIGHUP)
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=PATIENCE)
+        assert err.decode().strip().endswith("tin-can: Interrupted."), "by the other one"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are another thing there")
+def test_interrupted_while_nobody_reads_stderr(tmp_path: Path) -> None:
+    with waiting(tmp_path) as process:
+        assert process.stderr is not None
+        process.stderr.close()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(PATIENCE) == 130
+
+
+@contextlib.contextmanager
+def waiting(home: Path, *before: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A can that waits for the other one."""
+    with subprocess.Popen(
+        [*before, sys.executable, "-m", "tincan", "attach-string", "--json", "--quiet"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(home),
+    ) as process:
+        assert process.stdout is not None
+        assert json.loads(process.stdout.readline())["event"] == "waiting"
+        yield process
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+def test_a_log_that_is_full_is_told_once(tmp_path: Path) -> None:
+    done = run(tmp_path, "pipe", "--quiet", "--timeout", "0.5", "--log-file", "/dev/full")
+    assert done.returncode == 4
+    first, last = done.stderr.splitlines()
+    assert first == "tin-can: The log cannot be written any further (No space left on device)."
+    assert last.startswith("tin-can: Nobody came")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGPIPE")
+def test_nobody_reads_stderr(tmp_path: Path) -> None:
+    """What cannot be told is no reason to end, nor to end with another code."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "tincan", "pipe", "--timeout", "0.5"],
+            check=False,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=writing,
+            timeout=PATIENCE,
+            env=environment(tmp_path),
+        )
+    finally:
+        os.close(writing)
+    assert done.returncode == 4
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGPIPE")

@@ -49,6 +49,14 @@ class End:
         line = self._process.stderr.readline().decode().rstrip("\n")
         return STAMP.sub("", line, count=1) if STAMP.match(line) else f"without a date: {line}"
 
+    def ignore(self) -> None:
+        """Read nothing of what it tells."""
+        assert self._process.stderr is not None
+        self._process.stderr.close()
+
+    def code(self) -> int:
+        return self._process.wait(PATIENCE)
+
     def interrupt(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
 
@@ -126,6 +134,18 @@ def test_a_signal_closes_in_good_order_on_both_ends(tmp_path: Path, number: sign
         assert leaving.told() == "Closed connection"
         assert staying.told() == "Peer closed connection"
         assert leaving.left() == staying.left() == (0, [])
+
+
+@needs_addresses
+def test_bytes_are_carried_though_nobody_reads_what_is_told(tmp_path: Path) -> None:
+    with two(tmp_path) as ends:
+        for end in ends:
+            end.ignore()
+        for end, other in (ends, ends[::-1]):
+            end.say(b"for you")
+            end.end()
+            assert other.hear(8) == b"for you"
+        assert [end.code() for end in ends] == [0, 0]
 
 
 @needs_addresses

@@ -191,6 +191,25 @@ class StreamContract(abc.ABC):
             with pytest.raises(StreamBroken):
                 await read_all(far)
 
+    async def test_a_read_that_is_given_up_loses_nothing(self, sides: Sides) -> None:
+        near, far = sides
+        data = some_bytes(1, 3 * MIB)
+        found = bytearray()
+        async with asyncio.timeout(WITHIN), asyncio.TaskGroup() as group:
+            group.create_task(write_all(near, data, 2))
+            while True:
+                reading = asyncio.create_task(far.read(MIB))
+                await asyncio.sleep(0)
+                reading.cancel()
+                await asyncio.wait([reading])
+                if reading.cancelled():
+                    continue
+                piece = reading.result()
+                if not piece:
+                    break
+                found += piece
+        assert found == data
+
     async def test_after_both_ends_the_rest_can_still_be_read(self, sides: Sides) -> None:
         near, far = sides
         data = some_bytes(1, 100_000)

@@ -201,6 +201,34 @@ async def test_a_hundred_strangers_at_once(side: Side) -> None:
 
 
 @both_sides
+async def test_no_more_strangers_than_the_limit_are_listened_to(side: Side) -> None:
+    """However fast they come: each of them holds a file of this process open."""
+    async with punches(dataclasses.replace(USUAL, proof=WITHIN)) as made:
+        connecting = asyncio.create_task(made[side].connect(Offer(bytes(32), fresh_certificate().der, [])))
+        with contextlib.ExitStack() as stack:
+            strangers = []
+            for _ in range(200):
+                strangers.append(stack.enter_context(socket.create_connection((HERE, number_of(made[side])))))
+                await asyncio.sleep(0)  # as fast as they are taken
+            async with asyncio.timeout(WITHIN / 4):
+                while sum(not dropped(stranger) for stranger in strangers) > MAX_STRANGERS:
+                    await asyncio.sleep(0.01)
+        connecting.cancel()
+        await asyncio.wait([connecting])
+
+
+def dropped(sock: socket.socket) -> bool:
+    """Whether the other end has closed a connection on which it says nothing."""
+    sock.setblocking(False)
+    try:
+        return sock.recv(1) == b""
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+
+
+@both_sides
 async def test_who_replays_the_token_and_has_no_certificate_holds_it_up_for_a_while_only(side: Side) -> None:
     """As somebody on the path might do: the token alone is worth a TLS handshake that fails."""
     async with punches(dataclasses.replace(USUAL, nomination=0.3)) as made:

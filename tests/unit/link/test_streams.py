@@ -13,14 +13,15 @@ import pytest
 
 from tincan.link.interface import Channel, ChannelClosed, CloseReason, Path, Stream, StreamBroken
 from tincan.link.lanes import PIECE, WINDOW, More, NoOffer, Offer, punching
-from tincan.link.memory import MemoryLink
+from tincan.link.memory import MemoryChannel, MemoryLink
 from tincan.link.punch import Patience, Punching
-from tincan.link.streams import MAX_WAITING, PREFIX, SMALL, LinkStream, Streams
+from tincan.link.streams import FAREWELL, MAX_WAITING, PREFIX, SMALL, LinkStream, Streams
 from tincan.link.tls import fresh_certificate
 from tincan.meet.mailbox import Side
 from unit.link.pairs import only_the_test_is_left
 from unit.link.stream_contract import MIB, WITHIN, StreamContract
 from unit.link.stream_pairs import HERE, linked, open_files, read_all, some_bytes, write_all, write_without_end
+from virtualtime import in_virtual_time
 
 QUICK = Punching(
     port_mapping=False,
@@ -284,6 +285,32 @@ async def test_accepting_ends_with_the_link() -> None:
         for attempt in (accepting, cans.far_streams.accept("test"), cans.far_streams.open("test")):
             with pytest.raises(ChannelClosed):
                 await attempt
+
+
+class Unheard(MemoryChannel):
+    """A channel whose peer acknowledges nothing any more."""
+
+    async def close(self) -> None:
+        await asyncio.Event().wait()
+
+
+class Silent(MemoryLink):
+    """A link to a peer that has just gone."""
+
+    async def open_channel(self, label: str) -> MemoryChannel:
+        channel = await super().open_channel(label)
+        channel.__class__ = Unheard
+        return channel
+
+
+@in_virtual_time
+async def test_streams_to_a_peer_that_is_silent_take_leave_together() -> None:
+    """Whoever wants to leave does not wait for each of them."""
+    near, _ = Silent.pair()
+    async with Streams(near, Side.ATTACH, frozenset({"test"}), None) as streams:
+        for _ in range(8):
+            await streams.open("test")
+    assert asyncio.get_running_loop().time() <= FAREWELL
 
 
 # -- back-pressure ----------------------------------------------------------------------------

@@ -8,10 +8,11 @@ import subprocess
 import sys
 import threading
 import time
+from typing import Any
 
 import pytest
 
-from tincan.nat.resolve import is_address, resolve
+from tincan.nat.resolve import MAX_ASKING, is_address, resolve
 
 PATIENCE = 20.0
 
@@ -62,6 +63,32 @@ async def test_nobody_waits_any_more() -> None:
     async with asyncio.timeout(PATIENCE):
         while any(thread.name == "resolve" for thread in threading.enumerate()):
             await asyncio.sleep(0)
+
+
+async def test_not_without_number_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also those count that have been given up: their threads cannot be."""
+    answering = threading.Event()
+    known = socket.getaddrinfo
+
+    def slow(*args: Any, **kwargs: Any) -> Any:
+        answering.wait(PATIENCE)
+        return known(*args, **kwargs)
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    tasks = [asyncio.create_task(resolve("localhost")) for _ in range(MAX_ASKING)]
+    try:
+        await asyncio.sleep(0)
+        for task in tasks[1:]:
+            task.cancel()
+        with pytest.raises(OSError, match="too many"):
+            await resolve("localhost")
+    finally:
+        answering.set()
+    async with asyncio.timeout(PATIENCE):
+        assert await tasks[0]
+        while any(thread.name == "resolve" for thread in threading.enumerate()):
+            await asyncio.sleep(0)
+        assert await resolve("localhost")
 
 
 SLOW = """

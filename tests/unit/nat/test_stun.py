@@ -68,7 +68,7 @@ def test_recorded_answers() -> None:
     assert mapped_address(IPV6, TRANSACTION) == ("2001:db8:1234:5678:11:2233:4455:6677", 32853)
 
 
-@given(st.ip_addresses(), st.integers(0, 65535), st.binary(min_size=12, max_size=12))
+@given(st.ip_addresses(), st.integers(1, 65535), st.binary(min_size=12, max_size=12))
 def test_every_address_comes_through(address: object, port: int, transaction: bytes) -> None:
     message = response(address_value(str(address), port, transaction), transaction)
     assert mapped_address(message, transaction) == (str(address), port)
@@ -87,6 +87,7 @@ def test_cut_off_anywhere_it_is_incomplete_and_never_an_address(message: bytes) 
     [
         response(address_value("192.0.2.1", 5), TRANSACTION, kind=0x0111),
         response(address_value("192.0.2.1", 5), bytes(12)),
+        response(address_value("192.0.2.1", 0)),
         response(b""),
         response(b"\x00"),
         response(b"\x00\x03\x12\x34" + bytes(4)),
@@ -100,6 +101,7 @@ def test_cut_off_anywhere_it_is_incomplete_and_never_an_address(message: bytes) 
     ids=[
         "an error",
         "another transaction",
+        "port 0",
         "an empty address",
         "half an address",
         "no known family",

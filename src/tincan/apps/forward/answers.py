@@ -26,6 +26,7 @@ from tincan.apps.forward.sockets import SocketEnd
 from tincan.apps.forward.udp import UdpDial
 from tincan.apps.text import visible
 from tincan.errors import TinCanError
+from tincan.nat.resolve import resolve
 
 DIALLING: Final = 10.0
 """Seconds to connect to a target."""
@@ -43,7 +44,6 @@ class Answers:
         self._allow = allow
         self._allow_listen = allow_listen
         self._lent: dict[Listen, Door] = {}
-        self._opening = 0
         self._pending: set[Listen] = set()
 
     async def answer(self, session: Session, id: int, request: Request) -> None:
@@ -68,7 +68,7 @@ class Answers:
         try:
             async with asyncio.timeout(DIALLING):
                 end = await self._connect(target, request.transport)
-        except (OSError, UnicodeError) as exc:  # TimeoutError is an OSError
+        except OSError as exc:  # TimeoutError is one
             text = f"{target} cannot be reached: {_why(exc)}."
             session.refuse(id, f"The other can is connected, but there {text}")
             self._ledger.tell(NotForwarded(str(target), text))
@@ -84,13 +84,16 @@ class Answers:
                 raise OSError(errno.EAFNOSUPPORT, "that system has no Unix sockets")
             _, end = await loop.create_unix_connection(lambda: SocketEnd(opened=opened, gone=gone), target.path)
             return end
+        found = await resolve(target.host, target.port)
+        # Several addresses are for asyncio to try, which asks for them again: the resolver has just answered.
+        host = found[0][1] if len(found) == 1 else target.host
         if transport is Transport.UDP:
             _, dial = await loop.create_datagram_endpoint(
-                lambda: UdpDial(opened=opened, gone=gone), remote_addr=(target.host, target.port)
+                lambda: UdpDial(opened=opened, gone=gone), remote_addr=(host, target.port)
             )
             return dial.flow
         _, end = await loop.create_connection(
-            lambda: SocketEnd(opened=opened, gone=gone), target.host, target.port, happy_eyeballs_delay=0.25
+            lambda: SocketEnd(opened=opened, gone=gone), host, target.port, happy_eyeballs_delay=0.25
         )
         return end
 
@@ -102,11 +105,13 @@ class Answers:
             return
         door = self._lent.get(request)  # after a break the peer finds its doors as they were
         if door is None:
-            if len(self._lent) + self._opening >= MAX_LENT or request in self._pending:
+            if request in self._pending:
+                session.refuse(id, f"The other can listens on {at} for you already.")
+                return
+            if len(self._lent) + len(self._pending) >= MAX_LENT:
                 session.refuse(id, f"The other can listens in {MAX_LENT} places for you already.")
                 return
             door = Door(at, read_target(request.target), request.transport, self._hall)
-            self._opening += 1
             self._pending.add(request)
             try:
                 await door.open()
@@ -118,7 +123,6 @@ class Answers:
                 self._ledger.tell(NotForwarded(str(at), str(exc)))
                 return
             finally:
-                self._opening -= 1
                 self._pending.discard(request)
             self._lent[request] = door
             self._ledger.tell(Listening(f"{at} for the other can", str(door.address), there=False))
@@ -166,9 +170,9 @@ def _gone(ledger: Ledger, target: Address, end: Caller, reason: str) -> None:
     ledger.gone(end, target, reason)
 
 
-def _why(exc: OSError | UnicodeError) -> str:
+def _why(exc: OSError) -> str:
     """Return why a target cannot be reached, as the end of a sentence."""
-    if isinstance(exc, UnicodeError | socket.gaierror):
+    if isinstance(exc, socket.gaierror):
         return "that machine knows no such name"
     if isinstance(exc, TimeoutError):
         return f"it does not answer within {DIALLING:.0f} seconds"

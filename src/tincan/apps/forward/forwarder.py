@@ -10,6 +10,7 @@ mended, and the next stream begins with new connections.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self
@@ -74,12 +75,13 @@ class Forwarder:
     async def run(self, string: TiedString) -> None:
         """Forward until the peer hangs up. Cancelled, say goodbye to it first."""
         loop = asyncio.get_running_loop()
+        heard: Callable[[Session], None] = self._hall.let_in
         while True:
             began = loop.time()
             try:
                 first = string.side is Side.ATTACH
                 stream = await (string.open_stream() if first else string.accept_stream())
-                await self._serve(stream, odd=first)
+                await self._serve(stream, odd=first, heard=heard)
                 return
             except (StreamBroken, ChannelClosed):
                 pass  # mended below, outside of what it broke in
@@ -90,14 +92,18 @@ class Forwarder:
                 await string.mend()
             except PeerRefused:
                 return  # it has hung up in good order
-            self._tell(StringMended())
+            heard = self._heard_again
 
-    async def _serve(self, stream: Stream, *, odd: bool) -> None:
-        session = Session(stream, odd=odd, answer=self._answers.answer)
+    def _heard_again(self, session: Session) -> None:
+        """The string is mended: a link that stands may be one whose peer has just died."""
+        self._tell(StringMended())
+        self._hall.let_in(session)
+
+    async def _serve(self, stream: Stream, *, odd: bool, heard: Callable[[Session], None]) -> None:
+        session = Session(stream, odd=odd, answer=self._answers.answer, heard=heard)
         for wish in self._plan.remote:
             request = Listen(str(wish.at), str(wish.target), wish.transport)
             session.open(request, _Wish(wish, self._tell), carries_data=False)
-        self._hall.let_in(session)
         try:
             try:
                 await session.run()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import errno
 import os
@@ -12,6 +11,7 @@ from typing import Any, Final, cast
 
 from tincan.apps.forward.addresses import EVERYWHERE, LOOPBACK, Address, HostPort, Transport, UnixPath
 from tincan.errors import TinCanError, UsageError, WorldError
+from tincan.nat.resolve import resolve
 
 BACKLOG: Final = 1024
 """Connections that the system keeps until they are taken; a browser opens many at once."""
@@ -69,13 +69,14 @@ async def _addresses(at: HostPort) -> Iterable[tuple[socket.AddressFamily, _Name
             (socket.AF_INET6, ("::1" if local else "::", at.port, 0, 0)),
         ]
     try:
-        found = await asyncio.get_running_loop().getaddrinfo(
-            at.host, at.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )
-    except (OSError, UnicodeError) as exc:
+        addresses = [address for _, address in await resolve(at.host, at.port)]
+        # Addresses alone are read without asking anybody, and with the zone that some of IPv6 have.
+        found = [
+            socket.getaddrinfo(a, at.port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST) for a in addresses
+        ]
+    except OSError as exc:
         raise NoSuchPlace(f"There is no address {at.host!r} to listen on.") from exc
-    families = (socket.AF_INET, socket.AF_INET6)
-    return dict.fromkeys((family, cast(_Name, address)) for family, _, _, _, address in found if family in families)
+    return [(family, cast(_Name, address)) for [(family, _, _, _, address)] in found]
 
 
 def _bind_all(

@@ -32,11 +32,12 @@ Answer = Callable[["Session", int, Request], Coroutine[Any, Any, None]]
 
 
 class Session:
-    """Forwarded connections over one stream. ``odd``: see `Mux`."""
+    """Forwarded connections over one stream. ``odd``: see `Mux`; ``heard``: called once the peer says something."""
 
-    def __init__(self, stream: Stream, *, odd: bool, answer: Answer) -> None:
+    def __init__(self, stream: Stream, *, odd: bool, answer: Answer, heard: Callable[[Session], None]) -> None:
         self._stream = stream
         self._answer = answer
+        self._heard: Callable[[Session], None] | None = heard
         self._mux = Mux(odd=odd)
         self._ends: dict[int, End] = {}
         self._answering: dict[int, asyncio.Task[None]] = {}
@@ -92,6 +93,9 @@ class Session:
 
     async def _read(self) -> None:
         while data := await self._stream.read(READ):
+            if self._heard is not None:
+                self._heard(self)
+                self._heard = None
             self._mux.receive(data)
             self._dispatch()
             if self._mux.has_data_to_send:  # what the multiplexer answers by itself too

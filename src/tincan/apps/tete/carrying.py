@@ -30,6 +30,9 @@ from tincan.tasks import plain_errors, settle
 FAREWELL: Final = 2.0
 """Seconds for what is on its way, and for the peer's farewell, when the user wants to leave."""
 
+LOOK: Final = 0.5
+"""Seconds to find out whether there is more to send. A file answers at once; a user who types nothing never does."""
+
 _SCRAP: Final = 4096
 _NOT_SENT: Final = "The peer left before everything was sent; start both ends again."
 
@@ -105,11 +108,15 @@ class _Ending:
         self._source = source
         self._ended = False
         self._reading: asyncio.Task[object] | None = None
+        self._got: asyncio.Future[int] | None = None
 
-    @property
-    def waiting(self) -> bool:
-        """Whether it is waited for, and nothing is being written."""
-        return self._reading is not None
+    async def more(self, seconds: float) -> bool:
+        """Whether there is more of it: being written now, or coming within so many seconds."""
+        if self._reading is None:
+            return True
+        self._got = asyncio.get_running_loop().create_future()
+        await asyncio.wait([self._got], timeout=seconds)
+        return self._got.done() and self._got.result() > 0
 
     def end(self) -> None:
         self._ended = True
@@ -121,7 +128,10 @@ class _Ending:
             return 0
         self._reading = asyncio.current_task()
         try:
-            return await self._source.read_into(buffer)
+            count = await self._source.read_into(buffer)
+            if self._got is not None and not self._got.done():
+                self._got.set_result(count)
+            return count
         except asyncio.CancelledError:
             if not self._ended or self._reading is None:
                 raise
@@ -146,9 +156,9 @@ async def _carry(connection: Connection, source: _Ending, sink: Sink) -> End:
             leaving = group.create_task(_gone(connection.sock))
             await asyncio.wait([sending, leaving], return_when=asyncio.FIRST_COMPLETED)
             if not sending.done():
-                writing = not source.waiting
+                unsent = await source.more(LOOK)
                 sending.cancel()
-                if writing:
+                if unsent:
                     raise IncompleteTransfer(_NOT_SENT)
                 return End.THERE
             if source.cut_off:

@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import os
 import socket
+import subprocess
+import sys
 
 import pytest
 
@@ -15,7 +17,9 @@ from tincan.apps.forward import (
     Forwarder,
     Listening,
     NotForwarded,
+    StringMended,
 )
+from tincan.apps.forward.frames import PREFACE
 from unit.apps.forward.helpers import Can, FakeString, ask, closed, forwarding, plan, reset, serving
 
 
@@ -183,6 +187,15 @@ async def test_a_door_at_the_other_side_leads_to_the_own_target() -> None:
         assert await ask(address, b"from there") == b"from there"
 
 
+async def test_who_asks_twice_for_the_same_door_gets_it_once_and_is_told() -> None:
+    twice = ["0:127.0.0.1:1", "0:127.0.0.1:1"]
+    async with forwarding(plan(remote=twice), plan(allow_listen=["0"])) as (near, _):
+        event = await near.hears(refusal)
+        assert isinstance(event, NotForwarded)
+        assert event.text == "The other can listens on localhost:0 for you already."
+        await near.hears(lambda event: isinstance(event, Listening))
+
+
 async def test_a_dial_that_fails_closes_the_connection_and_says_why() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -198,6 +211,37 @@ async def test_a_dial_that_fails_closes_the_connection_and_says_why() -> None:
                 event = await can.hears(lambda event: getattr(event, "target", "") == target)  # noqa: B023
                 assert isinstance(event, NotForwarded)
                 assert why in event.text
+
+
+SILENT = """
+import asyncio, socket, threading, time
+from unit.apps.forward.helpers import forwarding, plan
+
+asked = threading.Event()
+
+def silent(*args, **kwargs):
+    asked.set()
+    time.sleep(600)
+
+async def main():
+    async with forwarding(plan(["0:slow.example:80"]), plan(allow=["*:*"])) as (near, _):
+        address = await near.listening()
+        socket.getaddrinfo = silent  # a resolver that does not answer
+        _, writer = await asyncio.open_connection(*address)
+        while not asked.is_set():
+            await asyncio.sleep(0.01)
+        writer.close()
+
+asyncio.run(main())
+print("over")
+"""
+
+
+def test_a_resolver_that_is_silent_does_not_hold_up_the_end() -> None:
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", SILENT]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=environment)
+    assert done.stdout == "over\n", done.stderr
 
 
 # The string
@@ -240,6 +284,34 @@ async def test_doors_stay_open_while_the_string_is_mended(who: int) -> None:
             assert await asyncio.gather(*asking) == [b"meanwhile"] * 2
             assert [await ask(address, b"after") for address in addresses] == [b"after"] * 2
             await closed(writer)
+
+
+async def test_the_string_is_mended_when_the_peer_is_heard_again() -> None:
+    """The link may stand though the peer has died; whoever connects meanwhile waits for the next one."""
+    strings = FakeString.pair()
+    near = Can(strings[0])
+    async with (
+        serving() as port,
+        Forwarder(plan([f"0:127.0.0.1:{port}"]), near.tell) as here,
+        Forwarder(plan(allow=["*:*"]), lambda event: None) as there,
+        asyncio.timeout(20),
+        asyncio.TaskGroup() as group,
+    ):
+        running = group.create_task(here.run(strings[0]))
+        asking = []
+        for _ in range(2):
+            silent = await strings[1].accept_stream()
+            assert await silent.read(len(PREFACE)) == PREFACE
+            asking.append(group.create_task(ask(await near.listening(), b"meanwhile")))
+            await asyncio.wait(asking, timeout=0.05)
+            assert not any(isinstance(event, StringMended) for event in near.told)
+            strings[0].break_now()
+            strings[0].mend_now()
+        other = group.create_task(there.run(strings[1]))
+        assert [await answer for answer in asking] == [b"meanwhile"] * 2
+        await near.hears(lambda event: isinstance(event, StringMended))
+        running.cancel()
+        await asyncio.wait([other])
 
 
 async def test_a_peer_that_hangs_up_while_the_string_is_broken_ends_it() -> None:

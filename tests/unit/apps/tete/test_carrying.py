@@ -78,6 +78,41 @@ async def test_what_is_being_written_when_the_user_leaves_still_arrives_whole() 
         assert len(ear.heard) % 250_000 == 0
 
 
+class File(Words):
+    """Has more to read at any time, after another turn of the loop: as a thread reads a file."""
+
+    async def read_into(self, buffer: memoryview) -> int:
+        await asyncio.sleep(0)
+        buffer[:10] = bytes(10)
+        return 10
+
+
+async def test_a_peer_that_leaves_in_the_middle_of_a_file_has_not_taken_everything() -> None:
+    async with pair() as (client, server), asyncio.timeout(20), asyncio.TaskGroup() as group:
+        ear = Ear()
+        leaving = group.create_task(carry(client, Words(), ear))
+        staying = group.create_task(_failure(carry(server, File(), Ear())))
+        while not ear.heard:
+            await asyncio.sleep(0)
+        leaving.cancel()
+        assert "before everything was sent" in str(await staying)
+        assert await leaving is End.HERE
+
+
+async def test_a_peer_that_leaves_at_the_end_of_the_input_has_taken_everything() -> None:
+    async with pair() as (client, server), asyncio.timeout(20), asyncio.TaskGroup() as group:
+        ear, words = Ear(), Words(b"all of it")
+        leaving = group.create_task(carry(client, Words(), ear))
+        staying = group.create_task(carry(server, words, Ear()))
+        await ear.wait(b"all of it")
+        await client.stream.write_eof()
+        client.sock.shutdown(socket.SHUT_WR)
+        words.end()
+        assert await staying is End.THERE
+        leaving.cancel()
+        await leaving
+
+
 async def test_a_user_can_leave_a_peer_that_reads_nothing() -> None:
     async with pair() as (client, _), asyncio.timeout(20), asyncio.TaskGroup() as group:
         leaving = group.create_task(carry(client, Words(*[LARGE] * 30), Ear()))
