@@ -18,7 +18,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from tincan.errors import TinCanError
 from tincan.meet.events import MeetEvent, PlaceReady, PlaceTrouble, ServersOffered
 from tincan.switchboard import party_frames
-from tincan.switchboard.frames import FrameError
+from tincan.switchboard.frames import MAX_FRAME, FrameError
 from tincan.vpn.group.certificate import Certificate, Statement, read
 from tincan.vpn.group.join import Inviter, Joiner
 from tincan.vpn.group.membership import Membership
@@ -183,4 +183,4 @@ def test_letters_of_odd_forms_do_nothing(kind: str, fields: list[object], privat
 
 
 def test_the_largest_letter_is_not_larger_than_a_line_takes() -> None:
-    assert base64.b64encode(bytes(MAX_MESSAGE)).__len__() < party_frames.MAX_FRAME
+    assert len(base64.b64encode(bytes(MAX_MESSAGE))) < MAX_FRAME
