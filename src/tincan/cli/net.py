@@ -21,7 +21,7 @@ from tincan.cli.xmpp import XmppAccount, rooms_of, xmpp_options
 from tincan.errors import DeviceMissing, TinCanError, UsageError
 from tincan.meet.events import Waiting
 from tincan.meet.mailbox import Side
-from tincan.meet.phrase import Phrase
+from tincan.meet.phrase import Phrase, parse
 
 if TYPE_CHECKING:
     from tincan.vpn.group.events import NetworkStatus
@@ -124,15 +124,21 @@ def _hint(event: Waiting) -> str:
 def join(phrase: str | None, called: str | None, options: MeetingOptions) -> None:
     """Join the group that the phrase of its admin invites you to.
 
-    --name is what the others see; else it is the host name.
+    Without PHRASE it is asked for. --name is what the others see; else it is
+    the host name.
     """
+    from tincan.vpn.group import store
     from tincan.vpn.group.addresses import is_label
 
+    if called in store.names():  # before the phrase, which is for one use, is used up
+        raise UsageError(f"There is a group {called!r} here already; give this one another name.")
     if called is not None and not is_label(called):
         raise UsageError(f"{called!r} cannot be a group's name: a to z, 0 to 9 and '-', as in host names.")
     found = find_phrase(phrase, options, first_line)
     if found is None:
-        raise UsageError("Name the phrase that the admin's 'tin-can net invite' has shown.")
+        if not options.terminal:
+            raise UsageError("join needs a phrase: give it as argument, by --phrase-file or in TIN_CAN_PHRASE.")
+        found = parse(input("Phrase (the admin's 'tin-can net invite' shows it): "))
     output = _begin(options)
     with output.telling_errors():
         run_async(_join(found, called, options, output))
@@ -182,13 +188,17 @@ def up(
     from tincan.vpn.group import store
     from tincan.vpn.group.interfaces import tap_of
     from tincan.vpn.group.network import UpSettings
+    from tincan.vpn.group.statuses import refusal
 
     if mtu is not None and not 1280 <= mtu <= 9000:  # every member has an IPv6 address
         raise UsageError("--mtu takes 1280 to 9000.")
     output = _begin(options)
     with output.telling_errors():
         group = store.only(network)
-        settings = options.meeting_at(store.load(group).switchboards)
+        state = store.load(group)
+        if (refused := refusal(state, time.time())) is not None:
+            raise refused
+        settings = options.meeting_at(state.switchboards)
         wanted = UpSettings(
             switchboards=settings.switchboards,
             lan=settings.lan,
