@@ -132,10 +132,10 @@ class GroupState(msgspec.Struct):
     def ban(self, name: str, random: Random) -> Certificate:
         """Ban a member: a new statement, and a new secret that it will not get. Return its certificate."""
         seed = self._group_key()
-        found = next(((uid, c) for uid, c in self.certificates().items() if name in (c.name, uid)), None)
-        if found is None:
+        found = [c for uid, c in self.certificates().items() if name in (c.name, uid)]
+        if not found:
             raise UsageError(f"Nobody in {self.name!r} is called {name!r}; see 'tin-can net status {self.name}'.")
-        uid, certificate = found
+        certificate = max(found, key=lambda c: c.serial)  # an earlier one of that name has run out
         if certificate.admin:
             raise UsageError("The admin cannot be banned; leave the group instead.")
         before = self.holds()
@@ -150,7 +150,7 @@ class GroupState(msgspec.Struct):
         )
         self.statement = sign(after, seed)
         self._keep_secret(after.epoch, secret)
-        del self.members[uid]
+        del self.members[certificate.uid]
         return certificate
 
     def _group_key(self) -> Ed25519PrivateKey:

@@ -65,8 +65,9 @@ def _day(time: int) -> str:
 def status_of(name: str, now: float) -> NetworkStatus:
     """Return the status of a group that is not up, from the disk."""
     state = store.load(name)
-    certificates = {uid: c for uid, c in state.certificates().items() if uid != state.certificate().uid}
-    return network_status(state, now, certificates, {}, up=False)
+    own = state.certificate().uid
+    others = {uid: c for uid, c in state.certificates().items() if uid != own and now < c.expires}
+    return network_status(state, now, others, {}, up=False)
 
 
 def network_status(

@@ -29,7 +29,7 @@ from tincan.vpn.group.addresses import (
 from tincan.vpn.group.certificate import VALIDITY, sign
 from tincan.vpn.group.interfaces import MAX_NAME, tap_of
 from tincan.vpn.group.join import Inviter, Joiner, Refusal, Request, Thanks, Welcome, encode
-from tincan.vpn.group.state import GroupState
+from tincan.vpn.group.state import GroupState, Known
 from tincan.vpn.party.keys import Keys, PublicKeys, is_box
 from unit.vpn.group.groups import NOW, admin_state, invited
 
@@ -234,6 +234,9 @@ def test_who_ran_out_and_is_invited_again_has_the_same_name_and_address() -> Non
     assert (again.certificate().name, again.certificate().ip4) == ("bob", bob.certificate().ip4)
     assert again.certificate().serial > bob.certificate().serial
     assert len(admin.members) == 2
+    uid = bob.certificate().uid
+    admin.members = {uid: Known(bob.card), **admin.members}  # as a network that was up meanwhile still knows it
+    assert admin.ban("bob", chance.randbytes) == again.certificate()
 
 
 # -- over a link ---------------------------------------------------------------------
