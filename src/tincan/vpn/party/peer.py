@@ -80,6 +80,11 @@ class Peer:
         """Whether a link is being set up."""
         return self.state in (PeerState.MAKING, PeerState.OFFERING, PeerState.CONNECTING)
 
+    @property
+    def awaits_answer(self) -> bool:
+        """Whether our offer is out, and not answered."""
+        return self.controlling and self.state is PeerState.OFFERING
+
     def prepare(self, ticket: int, give_up: float) -> None:
         """Begin an attempt."""
         self.ticket, self.ours = ticket, None

@@ -56,10 +56,8 @@ class Peers:
 
     def next_deadline(self) -> float | None:
         """Return when `tick` wants to be called."""
-        times = self._greetings.times()
-        for peer in self._peers.values():
-            times += peer.times()
-        return min(times, default=None)
+        sources: tuple[Greetings | Peer, ...] = (self._greetings, *self._peers.values())
+        return min((at for source in sources for at in source.times()), default=None)
 
     def states(self) -> dict[str, PeerNews]:
         """Return how it stands with every peer."""
@@ -133,7 +131,8 @@ class Peers:
             peer.merge(*found)
         if peer.controlling:
             self._turn(peer, PeerState.OFFERING)
-            self._offer(peer, now)
+            self._effects += peer.offer(self.session)
+            peer.deadline = min(peer.give_up, now + self._spread(peer.resend))
         else:
             self._connect(peer, now)
 
@@ -218,14 +217,14 @@ class Peers:
                 self._called(peer, message, now)
             case Offer():
                 self._offered(peer, message, now)
-            case Answer():
-                self._answered(peer, message, now)
-            case More():
+            case Answer(description=theirs, attempt=peer.attempt) if peer.awaits_answer:
+                peer.theirs = theirs
+                self._connect(peer, now)
+            case More(attempt=peer.attempt):
                 self._take_more(peer, message)
-            case Hang():
-                if message.attempt == peer.attempt and peer.state is PeerState.ONLINE:
-                    self._drop(peer)
-                    self._turn(peer, PeerState.HERE, "Nothing went over the link.")
+            case Hang(attempt=peer.attempt) if peer.state is PeerState.ONLINE:
+                self._drop(peer)
+                self._turn(peer, PeerState.HERE, "Nothing went over the link.")
 
     def _notice(self, peer: Peer, session: bytes, now: float) -> None:
         """Take note that a peer, or another run of it, is there."""
@@ -273,14 +272,7 @@ class Peers:
         peer.attempt, peer.theirs, peer.more = offer.attempt, offer.description, None
         self._make(peer, now)
 
-    def _answered(self, peer: Peer, answer: Answer, now: float) -> None:
-        if peer.controlling and peer.state is PeerState.OFFERING and answer.attempt == peer.attempt:
-            peer.theirs = answer.description
-            self._connect(peer, now)
-
     def _take_more(self, peer: Peer, more: More) -> None:
-        if more.attempt != peer.attempt:
-            return
         if peer.state in (PeerState.CONNECTING, PeerState.ONLINE) and peer.link is not None:
             self._effects.append(Add(peer.link, more.ufrag, more.candidates, more.complete))
         elif peer.state in (PeerState.MAKING, PeerState.OFFERING):
@@ -309,10 +301,6 @@ class Peers:
         self._turn(peer, PeerState.MAKING)
         link = peer.link if peer.restarting else None
         self._effects.append(Make(peer.uid, peer.ticket, peer.controlling, link))
-
-    def _offer(self, peer: Peer, now: float) -> None:
-        self._effects += peer.offer(self.session)
-        peer.deadline = min(peer.give_up, now + self._spread(peer.resend))
 
     def _connect(self, peer: Peer, now: float) -> None:
         """Both descriptions are here."""
@@ -400,8 +388,7 @@ class Peers:
 
     def _gone(self, peer: Peer, reason: str) -> None:
         self._drop(peer)
-        if peer.state is not PeerState.AWAY:
-            self._turn(peer, PeerState.AWAY, reason)
+        self._turn(peer, PeerState.AWAY, reason)
 
     def _turn(self, peer: Peer, state: PeerState, reason: str | None = None) -> None:
         self._effects += peer.turn(state, reason)
