@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tincan import storage
 from tincan.errors import UsageError
 
 DEFAULT_STUN = ("stun:stun.l.google.com:19302", "stun:stun.cloudflare.com:3478")
@@ -116,7 +117,10 @@ def _read(setting: Setting, raw: object, source: str) -> Value:
 
 
 def config_path() -> Path:
-    """Return where the config file is looked for."""
+    """Return where the config file is looked for: under sudo with the user who called it, as all files are."""
+    home = storage.sudo_home()
+    if home is not None and not os.environ.get("XDG_CONFIG_HOME"):
+        return home / ".config/tin-can/config.toml"
     from platformdirs import user_config_path
 
     return user_config_path("tin-can") / "config.toml"
@@ -126,7 +130,8 @@ def read_config() -> dict[str, object]:
     """Return the content of the config file, empty when there is none; `UsageError` when it is damaged."""
     path = config_path()
     try:
-        raw = path.read_bytes()
+        with storage.as_user():
+            raw = path.read_bytes()
     except FileNotFoundError:
         return {}
     except OSError as exc:

@@ -28,19 +28,25 @@ MAX_FILE: Final = 4 * 1024 * 1024
 
 def data_folder() -> Path:
     """Return where this user's files are; it need not exist."""
-    user = _sudo_user()
-    if user is not None and not os.environ.get("XDG_DATA_HOME"):
-        return Path(user[2]) / ".local/share/tin-can"
+    home = sudo_home()
+    if home is not None and not os.environ.get("XDG_DATA_HOME"):
+        return home / ".local/share/tin-can"
     from platformdirs import user_data_path
 
     return user_data_path("tin-can", appauthor=False)
+
+
+def sudo_home() -> Path | None:
+    """Return the home of whoever called sudo, None when nobody did."""
+    user = _sudo_user()
+    return None if user is None else Path(user[2])
 
 
 def read(name: str) -> bytes | None:
     """Return what a file holds, None when there is none; `UsageError` when it cannot be read, or others can."""
     path = data_folder() / name
     try:
-        with _as_user(), open(path, "rb") as file:
+        with as_user(), open(path, "rb") as file:
             if os.name == "posix" and stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077:
                 raise UsageError(
                     f"Others can read {path}, which holds secrets: see who has, then run chmod 600 on it."
@@ -75,6 +81,17 @@ def create(name: str, content: bytes) -> bool:
         return True
 
 
+def remove(*names: str) -> None:
+    """Take files away; those that are not there are no trouble."""
+    for name in names:
+        path = data_folder() / name
+        try:
+            with as_user():
+                path.unlink(missing_ok=True)
+        except OSError as exc:
+            raise UsageError(f"{path} cannot be taken away ({exc.strerror}).") from exc
+
+
 @contextlib.contextmanager
 def locked(name: str, *, or_say: str = "") -> Iterator[None]:
     """Be the only process that changes this file; others wait, or with ``or_say`` get that as a `UsageError`."""
@@ -85,7 +102,7 @@ def locked(name: str, *, or_say: str = "") -> Iterator[None]:
 
     path = data_folder() / f"{name}.lock"
     try:
-        with _as_user():
+        with as_user():
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as exc:
@@ -106,7 +123,7 @@ def _written(name: str, content: bytes) -> Iterator[tuple[Path, Path]]:
     path = data_folder() / name
     temporary = path.parent / f".{path.name}.{secrets.token_hex(8)}"
     try:
-        with _as_user():
+        with as_user():
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             try:
                 handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -122,15 +139,11 @@ def _written(name: str, content: bytes) -> Iterator[tuple[Path, Path]]:
 
 
 def _sudo_user() -> tuple[int, int, str] | None:
-    """Return user, group and home of whoever called sudo, None when nobody did."""
+    """Return user, group and home of whoever called sudo; None when nobody did, or needs to (on Linux only)."""
     called = os.environ.get("SUDO_UID", "")
-    if (
-        sys.platform == "win32"
-        or os.geteuid() != 0
-        or not called.isascii()
-        or not called.isdigit()
-        or not int(called)
-    ):
+    if sys.platform != "linux" or os.geteuid() != 0:
+        return None
+    if not called.isascii() or not called.isdigit() or not int(called):
         return None
     import pwd
 
@@ -142,10 +155,10 @@ def _sudo_user() -> tuple[int, int, str] | None:
 
 
 @contextlib.contextmanager
-def _as_user() -> Iterator[None]:
+def as_user() -> Iterator[None]:
     """Have the rights of the user who called sudo, meanwhile. The whole process has them: be quick."""
     user = _sudo_user()
-    if user is None or sys.platform == "win32":
+    if user is None or sys.platform != "linux":
         yield
         return
     group, groups = os.getegid(), os.getgroups()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import itertools
 import json
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -18,7 +19,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from tincan.errors import TinCanError
 from tincan.meet.events import MeetEvent, PlaceReady, PlaceTrouble, ServersOffered
 from tincan.switchboard import party_frames
-from tincan.switchboard.frames import FrameError
+from tincan.switchboard.frames import MAX_FRAME, FrameError
 from tincan.vpn.group.certificate import Certificate, Statement, read
 from tincan.vpn.group.join import Inviter, Joiner
 from tincan.vpn.group.membership import Membership
@@ -27,7 +28,7 @@ from tincan.vpn.party.keys import Keys
 from tincan.vpn.party.line import MAX_MESSAGE, UNREAD
 from tincan.vpn.party.messages import decode
 from tincan.vpn.party.seal import Letter, Letters
-from tincan.vpn.party.switchboard import SwitchboardLine
+from tincan.vpn.party.switchboard import FIRST_RETRY, SwitchboardLine
 
 ONE = "1" * 32
 PATIENT = 20.0
@@ -101,6 +102,25 @@ async def test_servers_that_make_no_sense_are_none() -> None:
             await asyncio.sleep(0.01)
         assert isinstance(events[0], PlaceReady)
         assert not any(isinstance(event, ServersOffered) for event in events)
+
+
+async def test_one_that_welcomes_and_then_refuses_is_asked_ever_more_seldom() -> None:
+    """As it does when too many topics are heard from one address."""
+    times: list[float] = []
+
+    async def evil(socket: ServerConnection) -> None:
+        times.append(asyncio.get_running_loop().time())
+        await socket.send(WELCOME)
+        await socket.send('{"type":"error","code":"rate","text":"Too many topics."}')
+
+    async with at(evil) as (_, events):
+        while len(times) < 5:
+            await asyncio.sleep(0.01)
+        waits = [b - a for a, b in itertools.pairwise(times)]
+        assert waits[3] >= FIRST_RETRY * 8, (
+            "each is at least twice the one before, and none is shorter than it may be"
+        )
+        assert any(isinstance(event, PlaceTrouble) and "too many requests" in event.text for event in events)
 
 
 async def test_a_flood_of_messages_is_bounded() -> None:
@@ -183,4 +203,4 @@ def test_letters_of_odd_forms_do_nothing(kind: str, fields: list[object], privat
 
 
 def test_the_largest_letter_is_not_larger_than_a_line_takes() -> None:
-    assert base64.b64encode(bytes(MAX_MESSAGE)).__len__() < party_frames.MAX_FRAME
+    assert len(base64.b64encode(bytes(MAX_MESSAGE))) < MAX_FRAME

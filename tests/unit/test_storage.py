@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from tincan import storage
+from tincan import config, storage
 from tincan.errors import UsageError
+from tincan.vpn.group.control import Question, ask, serving
 
 
 @pytest.fixture
@@ -119,6 +120,50 @@ def test_the_files_are_the_users(home: Path) -> None:
     found = home / ".local/share/tin-can"
     assert {path.owner() for path in (found, *found.iterdir())} == {"nobody"}
     assert os.geteuid() == 0
+
+
+@as_root
+def test_so_are_the_settings(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    monkeypatch.delenv("TIN_CAN_NAME", raising=False)
+    path = home / ".config/tin-can/config.toml"
+    assert config.config_path() == path
+    assert config.load({})["name"].source == "default"
+    path.parent.mkdir(parents=True)
+    path.write_text('name = "Ada"\n')
+    assert config.load({})["name"].value == "Ada"
+    path.unlink()
+    secret = home.parent / "secret.toml"
+    secret.write_text("of root = ")
+    secret.chmod(0o600)
+    path.symlink_to(secret)
+    with pytest.raises(UsageError, match="Permission denied"):
+        config.load({})
+
+
+@as_root
+async def test_the_socket_of_a_network_is_the_users_too(home: Path) -> None:
+    async def reply(question: Question) -> object:
+        return 1
+
+    storage.write("net/lan.json", b"")
+    folder = storage.data_folder() / "net"
+    async with serving(folder, "lan", reply):
+        found = (folder / "lan.sock").stat()
+        assert found.st_uid == pwd.getpwnam("nobody").pw_uid
+        assert stat.S_IMODE(found.st_mode) == 0o600
+        with storage.as_user():
+            assert await ask(folder, "lan", Question("status"), int) == 1
+    assert not (folder / "lan.sock").exists()
+
+
+def test_files_are_taken_away(folder: Path) -> None:
+    storage.write("one", b"1")
+    storage.remove("one", "two")
+    assert os.listdir(folder) == []
+    (folder / "three").mkdir()
+    with pytest.raises(UsageError, match="cannot be taken away"):
+        storage.remove("three")
 
 
 @as_root

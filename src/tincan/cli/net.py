@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import socket
 import sys
@@ -13,16 +12,16 @@ import click
 
 from tincan.cli.lines import first_line
 from tincan.cli.logs import set_up_logging
-from tincan.cli.netoutput import NetJson, NetOutput, status_lines
+from tincan.cli.netoutput import NetJson, NetOutput
 from tincan.cli.options import PHRASE_HELP, MeetingOptions, find_phrase, meeting_options
 from tincan.cli.output import route, with_places
 from tincan.cli.runner import run_async
 from tincan.cli.social import social
 from tincan.cli.xmpp import XmppAccount, rooms_of, xmpp_options
-from tincan.errors import DeviceMissing, UsageError
+from tincan.errors import DeviceMissing, TinCanError, UsageError
 from tincan.meet.events import Waiting
 from tincan.meet.mailbox import Side
-from tincan.meet.phrase import Phrase
+from tincan.meet.phrase import Phrase, parse
 
 if TYPE_CHECKING:
     from tincan.vpn.group.events import NetworkStatus
@@ -103,9 +102,13 @@ async def _invite(name: str, options: MeetingOptions, output: NetOutput) -> None
     tell = route(output, hint, counting_from_arrival=True)
     async with tie_string(Side.ATTACH, None, settings, tell) as link:
         member = await joining.invite(link.control, name, settings.switchboards)
-    with contextlib.suppress(NotUp):
-        await ask(store.socket_folder(), name, Question("reload"))
     output.admitted(name, member)
+    try:
+        await ask(store.socket_folder(), name, Question("reload"))
+    except NotUp:
+        pass
+    except TinCanError as exc:  # the new member is one all the same
+        output.note(f"The network could not be told of it: {exc}")
 
 
 def _hint(event: Waiting) -> str:
@@ -121,15 +124,21 @@ def _hint(event: Waiting) -> str:
 def join(phrase: str | None, called: str | None, options: MeetingOptions) -> None:
     """Join the group that the phrase of its admin invites you to.
 
-    --name is what the others see; else it is the host name.
+    Without PHRASE it is asked for. --name is what the others see; else it is
+    the host name.
     """
+    from tincan.vpn.group import store
     from tincan.vpn.group.addresses import is_label
 
+    if called in store.names():  # before the phrase, which is for one use, is used up
+        raise UsageError(f"There is a group {called!r} here already; give this one another name.")
     if called is not None and not is_label(called):
         raise UsageError(f"{called!r} cannot be a group's name: a to z, 0 to 9 and '-', as in host names.")
     found = find_phrase(phrase, options, first_line)
     if found is None:
-        raise UsageError("Name the phrase that the admin's 'tin-can net invite' has shown.")
+        if not options.terminal:
+            raise UsageError("join needs a phrase: give it as argument, by --phrase-file or in TIN_CAN_PHRASE.")
+        found = parse(input("Phrase (the admin's 'tin-can net invite' shows it): "))
     output = _begin(options)
     with output.telling_errors():
         run_async(_join(found, called, options, output))
@@ -152,7 +161,11 @@ async def _join(phrase: Phrase, called: str | None, options: MeetingOptions, out
 @click.option("--allow-ra", is_flag=True, help="Let the router advertisements of other members through.")
 @click.option("--mtu", type=int, metavar="BYTES", help="Largest packet on the interface.")
 @click.option(
-    "--on-demand", type=int, default=32, metavar="N", help="Above N members: links when used [default: 32]."
+    "--on-demand",
+    type=click.IntRange(0),
+    default=32,
+    metavar="N",
+    help="Above N members: links when used [default: 32].",
 )
 @click.option("--no-names", is_flag=True, help="Leave /etc/hosts alone, and serve no DNS.")
 @xmpp_options
@@ -173,14 +186,19 @@ def up(
     It meets where it was created to meet, or at --switchboard.
     """
     from tincan.vpn.group import store
+    from tincan.vpn.group.interfaces import tap_of
     from tincan.vpn.group.network import UpSettings
+    from tincan.vpn.group.statuses import refusal
 
     if mtu is not None and not 1280 <= mtu <= 9000:  # every member has an IPv6 address
         raise UsageError("--mtu takes 1280 to 9000.")
     output = _begin(options)
     with output.telling_errors():
         group = store.only(network)
-        settings = options.meeting_at(store.load(group).switchboards)
+        state = store.load(group)
+        if (refused := refusal(state, time.time())) is not None:
+            raise refused
+        settings = options.meeting_at(state.switchboards)
         wanted = UpSettings(
             switchboards=settings.switchboards,
             lan=settings.lan,
@@ -194,18 +212,18 @@ def up(
             places=rooms_of(xmpp),
         )
         try:
-            run_async(_up(group, tap or f"can-{group}"[:15], wanted, options.log_file, output))
+            with store.only_one(group):
+                run_async(_up(group, tap or tap_of(group), wanted, options.log_file, output))
         except KeyboardInterrupt:  # the good end of something that runs until it is told to stop
             output.down(group)
 
 
 async def _up(name: str, tap: str, settings: UpSettings, log_file: str | None, output: NetOutput) -> None:
     from tincan.vpn.group import store
-    from tincan.vpn.group.control import not_up_yet, serving
+    from tincan.vpn.group.control import serving
     from tincan.vpn.group.network import GroupNetwork
     from tincan.vpn.module.client import spawn
 
-    await not_up_yet(store.socket_folder(), name)
     arguments = () if log_file is None else ("--log-file", log_file)
     async with spawn(tap=tap, arguments=arguments) as module:
         network = GroupNetwork(name, module, settings, output.network)
@@ -221,28 +239,26 @@ def status(network: str | None, json: bool) -> None:
     """Show the group NAME, or all: who is a member, and who can be reached how."""
     from tincan.vpn.group import store
 
-    names = store.names() if network is None else [store.only(network)]
-    if not names and not json:
-        store.only(None)  # says what to do
-    for found in names:
-        current = run_async(_status(found))
-        if json:
-            NetJson().status(current)
-        else:
-            print("\n".join(status_lines(current, time.time())))
+    output = NetJson() if json else NetOutput()
+    with output.telling_errors():
+        names = store.names() if network is None else [store.only(network)]
+        if not names and not json:
+            store.only(None)  # says what to do
+        for found in names:
+            output.status(run_async(_status(found)))
 
 
 async def _status(name: str) -> NetworkStatus:
     from tincan.vpn.group import store
     from tincan.vpn.group.control import NotUp, Question, ask
     from tincan.vpn.group.events import NetworkStatus
-    from tincan.vpn.group.network import status_of
+    from tincan.vpn.group.statuses import status_of
 
     try:
         found: NetworkStatus = await ask(store.socket_folder(), name, Question("status"), NetworkStatus)
         return found
     except NotUp:
-        return status_of(name)
+        return status_of(name, time.time())
 
 
 @net.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from tincan.apps.text import visible
@@ -63,6 +64,10 @@ class NetOutput(Output):
         """The network is not up any more."""
         self.happened("closed", f"{network!r} is down.", network=network, reason="local")
 
+    def status(self, status: NetworkStatus) -> None:
+        """Show a network's status."""
+        print("\n".join(status_lines(status, time.time())))
+
     def network(self, event: GroupEvent) -> None:
         """Tell what happens on a network that is up."""
         from tincan.vpn.group.events import MemberGone, MemberNews, NetworkUp
@@ -96,7 +101,7 @@ class NetJson(JsonOutput, NetOutput):
         self._event(event, **fields)
 
     def status(self, status: NetworkStatus) -> None:
-        """Print a network's status."""
+        """See `NetOutput.status`."""
         import msgspec
 
         self._event("status", **msgspec.to_builtins(status))
@@ -106,6 +111,8 @@ def status_lines(status: NetworkStatus, now: float) -> list[str]:
     """Return a network's status for people."""
     up = f"up on {status.interface}" if status.up else "not up"
     lines = [f"{status.network}: {up}, {status.mode} mode, {status.subnet}" + (", you are its admin" * status.admin)]
+    if status.trouble is not None:
+        lines.append(f"  ! {status.trouble}")
     for place in status.places:
         lines.append(f"  meets at {place.name}" + (f": {place.trouble}" if place.trouble else ""))
     width = max((len(member.name) for member in status.members), default=0)

@@ -31,7 +31,7 @@ def social() -> None:
 
 @social.command(
     epilog="Needs Linux, and root or CAP_NET_ADMIN (exit code 9). Under sudo your own friends count. With --json, "
-    "events on stdout are up, moved, friend, note. Ctrl-C takes the network down."
+    "events on stdout are up, moved, friend, note, closed. Ctrl-C takes the network down."
 )
 @click.option("--range", "chosen", metavar="NETWORK", help="Addresses to use from now on [default: 172.31.0.0/16].")
 @click.option("--tap", metavar="NAME", help="Name of the network interface [default: the next free one].")
@@ -50,7 +50,11 @@ def up(chosen: str | None, tap: str | None, no_names: bool, xmpp: XmppAccount | 
     set_up_logging(options.verbose, options.log_file)
     output = JsonOutput(quiet=options.quiet) if options.json else Output(quiet=options.quiet)
     with output.telling_errors():
-        return run_async(_up(network, tap, no_names, rooms_of(xmpp), options, output))
+        try:
+            return run_async(_up(network, tap, no_names, rooms_of(xmpp), options, output))
+        except KeyboardInterrupt:  # SIGTERM as well: the good end of something that runs until it is told to stop
+            output.closed("local", "The social network is down.")
+            return 0
 
 
 async def _up(

@@ -12,7 +12,7 @@ whole definition. ``body`` is bytes here and base64 on the wire.
 from __future__ import annotations
 
 import enum
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, TypeVar
 
 import msgspec
 
@@ -26,6 +26,8 @@ MAX_FRAME = 48 * 1024
 Code = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{12}\Z")]
 Token = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9_-]{22,64}\Z")]
 Count = Annotated[int, msgspec.Meta(ge=0)]
+
+F = TypeVar("F")
 
 
 class ErrorCode(enum.Enum):
@@ -151,18 +153,29 @@ def decode(data: str | bytes) -> ClientFrame:
 
     Raises `Malformed` or `TooLarge`.
     """
+    frame = read(_decoder, data)
+    if isinstance(frame, Send):
+        check_body(frame.body, MAX_MESSAGE)
+    return frame
+
+
+def read(decoder: msgspec.json.Decoder[F], data: str | bytes) -> F:
+    """Return the frame in ``data``, of the kinds that ``decoder`` knows; raises as `decode` does."""
     try:
         raw = data.encode() if isinstance(data, str) else data
         if len(raw) > MAX_FRAME:
             raise TooLarge(f"A frame is at most {MAX_FRAME} bytes.")
-        frame = _decoder.decode(raw)
+        return decoder.decode(raw)
     # RecursionError: brackets nested thousands deep. UnicodeError: half a surrogate pair.
     except (msgspec.MsgspecError, RecursionError, UnicodeError):
         # Without its cause: that one quotes parts of the frame.
         raise Malformed("The frame is not what the protocol says.") from None
-    if isinstance(frame, Send) and len(frame.body) > MAX_MESSAGE:
-        raise TooLarge(f"A message is at most {MAX_MESSAGE} bytes.")
-    return frame
+
+
+def check_body(body: bytes, most: int) -> None:
+    """Raise `TooLarge` for a message that is longer than it may be."""
+    if len(body) > most:
+        raise TooLarge(f"A message is at most {most} bytes.")
 
 
 def encode(frame: msgspec.Struct) -> str:

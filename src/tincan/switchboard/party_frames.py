@@ -6,7 +6,7 @@ from typing import Annotated, Final, TypeAlias
 
 import msgspec
 
-from tincan.switchboard.frames import MAX_FRAME, Malformed, TooLarge, TurnServer
+from tincan.switchboard.frames import TurnServer, check_body, read
 
 MAX_BODY: Final = 16 * 1024
 MAX_TOPICS: Final = 64
@@ -73,13 +73,7 @@ _decoder: msgspec.json.Decoder[ClientFrame] = msgspec.json.Decoder(ClientFrame)
 
 def decode(data: str | bytes) -> ClientFrame:
     """Return the frame in ``data``. Raises `Malformed` or `TooLarge`."""
-    try:
-        raw = data.encode() if isinstance(data, str) else data
-        if len(raw) > MAX_FRAME:
-            raise TooLarge(f"A frame is at most {MAX_FRAME} bytes.")
-        frame = _decoder.decode(raw)
-    except (msgspec.MsgspecError, RecursionError, UnicodeError):
-        raise Malformed("The frame is not what the protocol says.") from None
-    if isinstance(frame, Send) and len(frame.body) > MAX_BODY:
-        raise TooLarge(f"A message is at most {MAX_BODY} bytes.")
+    frame = read(_decoder, data)
+    if isinstance(frame, Send):
+        check_body(frame.body, MAX_BODY)
     return frame

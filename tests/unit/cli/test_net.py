@@ -52,6 +52,10 @@ def test_a_group_is_made_shown_and_left(data: Path) -> None:
     assert "lan: not up, switch mode, 10.77.0.0/24, you are its admin" in shown.stdout
     assert "10.77.0.1" in shown.stdout
 
+    taken = net(data, "join", "7-guitar-banana", "--as", "lan")
+    assert taken.returncode == 2
+    assert "already" in taken.stderr
+
     banning = net(data, "ban", "bob")
     assert banning.returncode == 2
     assert "bob" in banning.stderr
@@ -70,7 +74,7 @@ def test_a_group_is_made_shown_and_left(data: Path) -> None:
         (("up", "x"), 2, "no group 'x'"),
         (("status",), 2, "in no group yet"),
         (("invite", "x"), 2, "no group 'x'"),
-        (("join",), 2, "Name the phrase"),
+        (("join",), 2, "join needs a phrase"),
         (("join", "1-a-b", "--as", "A B"), 2, "cannot be a group's name"),
         (("leave",), 2, "in no group yet"),
         (("up", "x", "--mtu", "1279"), 2, "1280"),

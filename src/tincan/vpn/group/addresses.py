@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import re
-import unicodedata
 from collections.abc import Collection, Iterable
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 from typing import Final
 
 from tincan.errors import UsageError, WorldError
 from tincan.nat.addresses import Interface
+from tincan.vpn.names.safe import MAX_LABEL, label
 
 SHARED: Final = IPv4Network("100.64.0.0/10")
 """RFC 6598: between a provider and its customers, so hardly a LAN uses it."""
@@ -24,9 +24,6 @@ PREFIX: Final = 22
 
 SMALLEST: Final = 29
 PRIVATE: Final = (IPv4Network("10.0.0.0/8"), IPv4Network("172.16.0.0/12"), IPv4Network("192.168.0.0/16"), SHARED)
-
-MAX_LABEL: Final = 63
-"""RFC 1035 section 2.3.4."""
 
 
 def default_subnet(group: bytes, taken: Iterable[IPv4Network]) -> IPv4Network:
@@ -84,23 +81,11 @@ def ip6_of(group: bytes, sign: bytes) -> IPv6Interface:
     return IPv6Interface((int(address), prefix.prefixlen))
 
 
-def label(text: str) -> str:
-    """Return a name as one label of a host name (RFC 1123 section 2.1); empty when nothing of it can be one."""
-    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
-    return re.sub(r"[^a-z0-9]+", "-", plain)[:MAX_LABEL].strip("-")
-
-
 def is_label(text: str) -> bool:
-    """Return whether a text is such a label already."""
-    return bool(text) and label(text) == text
+    """Return whether a text can be a member's or a group's name: one label of a host name (RFC 1123 section 2.1)."""
+    return len(text) <= MAX_LABEL and re.fullmatch("[a-z0-9]+(-[a-z0-9]+)*", text) is not None
 
 
 def free_label(wanted: str, taken: Collection[str]) -> str:
-    """Return a label like the wanted one that nobody has."""
-    base = label(wanted) or "member"
-    if base not in taken:
-        return base
-    n = 2
-    while f"{base[: MAX_LABEL - 6]}-{n}" in taken:
-        n += 1
-    return f"{base[: MAX_LABEL - 6]}-{n}"
+    """Return a name like the wanted one that nobody has."""
+    return label(wanted, fallback="member", taken=taken)

@@ -64,7 +64,7 @@ class Certificate(msgspec.Struct, frozen=True, array_like=True, tag="member"):
     @property
     def address4(self) -> IPv4Interface:
         """The IPv4 address."""
-        return IPv4Interface(self.ip4)
+        return _interface4(self.ip4)
 
     @property
     def address6(self) -> IPv6Interface:
@@ -123,19 +123,31 @@ def _read(kind: type[Certificate] | type[Statement], signed: bytes, group: bytes
 
 def check(certificate: Certificate, statement: Statement, now: float) -> None:
     """Check that a certificate is good now; `AuthenticationFailed` says why it is not."""
-    if certificate.serial in statement.banned:
-        raise AuthenticationFailed("This member is banned.")
-    if not certificate.issued - CLOCKS <= now < certificate.expires:
-        raise AuthenticationFailed("This member's certificate has run out, or a clock is wrong.")
     if not is_label(certificate.name) or not is_box(certificate.box):
         raise AuthenticationFailed("This member's certificate makes no sense.")
+    if certificate.serial in statement.banned:
+        raise AuthenticationFailed(f"{certificate.name} is banned.")
+    if now >= certificate.expires:
+        raise AuthenticationFailed(
+            f"The certificate of {certificate.name} has run out, or the clock here is wrong. Certificates are not "
+            "renewed: this member has to leave and be invited again."
+        )
+    if now < certificate.issued - CLOCKS:
+        raise AuthenticationFailed(
+            f"The certificate of {certificate.name} is from the future: the clock here is wrong, or the admin's was."
+        )
     try:
-        address, subnet = IPv4Interface(certificate.ip4), IPv4Network(statement.subnet)
+        address, subnet = _interface4(certificate.ip4), IPv4Network(statement.subnet)
     except ValueError:
         raise AuthenticationFailed("This member's certificate makes no sense.") from None
     edges: set[IPv4Address] = {subnet.network_address, subnet.broadcast_address}
     if address.network != subnet or address.ip in edges:
         raise AuthenticationFailed("This member's address is not of this group.")
+
+
+@lru_cache(maxsize=4096)  # the addresses of all members are compared whenever one shows a certificate
+def _interface4(text: str) -> IPv4Interface:
+    return IPv4Interface(text)
 
 
 def commitment_of(secret: bytes) -> bytes:

@@ -18,7 +18,8 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from tincan.errors import DeviceMissing, TinCanError, UsageError
+from tincan import storage
+from tincan.errors import DeviceMissing, TinCanError
 
 MAX_LINE: Final = 4 * 1024 * 1024
 PATIENCE: Final = 10.0
@@ -52,8 +53,11 @@ Reply = Callable[[Question], Awaitable[object]]
 
 @contextlib.asynccontextmanager
 async def serving(folder: Path, name: str, reply: Reply) -> AsyncIterator[None]:
-    """Answer questions while this lasts; `UsageError` when another process does already."""
-    await not_up_yet(folder, name)
+    """Answer questions while this lasts. The caller is the only process that does (`store.only_one`).
+
+    Under sudo the socket is that of the user who called it, as the files are:
+    so he can ask without sudo.
+    """
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -67,33 +71,26 @@ async def serving(folder: Path, name: str, reply: Reply) -> AsyncIterator[None]:
             writer.close()
 
     opened = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    with _path(folder, name) as path:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)
-        mask = os.umask(0o177)
-        try:
+    mask = os.umask(0o177)
+    try:
+        with storage.as_user(), _path(folder, name) as path:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)  # of a process that was killed
             opened.bind(path)
-        except OSError as exc:
-            opened.close()
-            raise DeviceMissing(f"There can be no socket in {folder} ({exc.strerror}).") from exc
-        finally:
-            os.umask(mask)
-        inode = os.stat(path).st_ino
+            inode = os.stat(path).st_ino
+    except OSError as exc:
+        opened.close()
+        raise DeviceMissing(f"There can be no socket in {folder} ({exc.strerror}).") from exc
+    finally:
+        os.umask(mask)
     server = await asyncio.start_unix_server(handle, sock=opened, limit=65_536)
     try:
         yield
     finally:
         server.close()
-        with _path(folder, name) as path, contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, NotUp), storage.as_user(), _path(folder, name) as path:
             if os.stat(path).st_ino == inode:  # not that of another one that was started meanwhile
                 os.unlink(path)
-
-
-async def not_up_yet(folder: Path, name: str) -> None:
-    """Raise `UsageError` when a process of this machine has the network up."""
-    with contextlib.suppress(NotUp):
-        await ask(folder, name, Question("status"))
-        raise UsageError(f"{name!r} is up already on this machine.")
 
 
 async def _answered(line: bytes, reply: Reply) -> Answer:
@@ -110,8 +107,12 @@ class NotUp(TinCanError):
     """The network is not up on this machine."""
 
 
+class NoAnswer(TinCanError):
+    """It is up, and says nothing."""
+
+
 async def ask(folder: Path, name: str, question: Question, kind: type[Any] = object) -> Any:
-    """Ask a network that is up; `NotUp` when it is not, `Refused` when it says no."""
+    """Ask a network that is up; `NotUp` when it is not, `NoAnswer` when it hangs, `Refused` when it says no."""
     try:
         with _path(folder, name) as path:
             if not stat.S_ISSOCK(os.stat(path).st_mode):
@@ -124,9 +125,14 @@ async def ask(folder: Path, name: str, question: Question, kind: type[Any] = obj
     try:
         async with asyncio.timeout(PATIENCE):
             writer.write(msgspec.json.encode(question) + b"\n")
-            answer = msgspec.json.decode(await reader.readline(), type=Answer)
-    except (OSError, TimeoutError, ValueError):
-        raise NotUp(f"{name!r} does not answer.") from None
+            line = await reader.readline()
+        if not line:
+            raise NotUp(f"{name!r} has just gone down.")
+        answer = msgspec.json.decode(line, type=Answer)
+    except (TimeoutError, ValueError):
+        raise NoAnswer(f"{name!r} is up on this machine, and does not answer: stop it, and start it again.") from None
+    except OSError:
+        raise NotUp(f"{name!r} has just gone down.") from None
     finally:
         writer.close()
     if answer.error is not None:

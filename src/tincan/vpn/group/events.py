@@ -87,3 +87,8 @@ class NetworkStatus(msgspec.Struct, frozen=True):
     members: tuple[MemberStatus, ...]
     interface: str | None = None
     places: tuple[PlaceStatus, ...] = ()
+    expires: int = 0
+    """When our certificate runs out, in seconds since the epoch."""
+
+    trouble: str | None = None
+    """Why we cannot be on the network any more, or cannot before long."""

@@ -42,17 +42,24 @@ async def invite(control: Channel, name: str, switchboards: tuple[str, ...]) -> 
             card = changed.admit(keys, wanted, time.time())
         return card, changed
 
-    with _ends():
-        try:
-            await control.send(inviter.begin())
-            async with asyncio.timeout(PATIENCE):
-                while not inviter.done:
-                    answer = inviter.receive(await control.receive(), admit)
-                    if answer is not None:
-                        await control.send(answer)
-        except TinCanError as exc:
-            await _refuse(control, exc)
+    try:
+        with _ends():
+            try:
+                await control.send(inviter.begin())
+                async with asyncio.timeout(PATIENCE):
+                    while not inviter.done:
+                        answer = inviter.receive(await control.receive(), admit)
+                        if answer is not None:
+                            await control.send(answer)
+            except TinCanError as exc:
+                await _refuse(control, exc)
+                raise
+    except (NoPath, PeerRefused) as exc:
+        if inviter.member is None:
             raise
+        # It may have the certificate, or not: only a ban makes sure that nobody else gets its address.
+        listed = inviter.member.name
+        raise type(exc)(f"{exc} It is on the list as {listed}; 'tin-can net ban {listed}' takes it off.") from exc
     if inviter.member is None:
         raise NoPath(_GONE)
     return inviter.member
@@ -72,11 +79,13 @@ async def join(control: Channel, own_name: str, local_name: str | None, switchbo
                 state = joiner.welcomed(await control.receive(), local, time.time())
             state.switchboards = list(dict.fromkeys((*switchboards, *state.switchboards)))
             store.add(state)
-            await control.send(encode(Thanks()))
-            await control.drain()
         except TinCanError as exc:
             await _refuse(control, exc)
             raise
+    with contextlib.suppress(ChannelClosed, TimeoutError):  # we are a member, whether the admin hears this or not
+        async with asyncio.timeout(PATIENCE):
+            await control.send(encode(Thanks()))
+            await control.drain()
     return state
 
 

@@ -86,6 +86,11 @@ class WeAreBanned:
 
 
 @dataclass(frozen=True)
+class WeHaveRunOut:
+    """Our certificate is good no more."""
+
+
+@dataclass(frozen=True)
 class MemberLeft:
     """A member has left for good; if we are the admin, it is to be banned, so that its place is free."""
 
@@ -100,7 +105,7 @@ class Odd:
     text: str
 
 
-Effect: TypeAlias = Send | Pass | PeersChanged | Rotated | WeAreBanned | MemberLeft | Odd
+Effect: TypeAlias = Send | Pass | PeersChanged | Rotated | WeAreBanned | WeHaveRunOut | MemberLeft | Odd
 
 
 @dataclass
@@ -126,6 +131,8 @@ class Membership:
         self._peers: dict[str, Certificate] = {}
         self._own = state.certificate()
         self._statement = state.holds()
+        self._runs_out: float = self._own.expires
+        """When the first certificate does, of members that are taken for good."""
 
     # -- what is so ------------------------------------------------------------------
 
@@ -156,9 +163,9 @@ class Membership:
         found, self._effects = self._effects, []
         return found
 
-    def next_deadline(self) -> float | None:
+    def next_deadline(self) -> float:
         """Return when `tick` wants to be called."""
-        return min((telling.times[0] for telling in self._telling.values()), default=None)
+        return min((telling.times[0] for telling in self._telling.values()), default=self._runs_out)
 
     # -- what happens ----------------------------------------------------------------
 
@@ -195,14 +202,17 @@ class Membership:
         self._effects.append(Send(self.circle, _encoder.encode(Left()), None))
 
     def reload(self, state: GroupState, now: float) -> None:
-        """Take a state that another process of ours has changed."""
+        """Take a state that another process of ours has changed, beside what was learnt here meanwhile."""
+        state.merge(self.state)
         self.state = state
         if state.holds().epoch != self._statement.epoch:
             self._rotated(now)
         self._look(now)
 
     def tick(self, now: float) -> None:
-        """Tell those whose time has come."""
+        """Tell those whose time has come; forget those whose certificates have run out."""
+        if now >= self._runs_out:
+            self._look(now)
         for uid, telling in list(self._telling.items()):
             while telling.times and telling.times[0] <= now:
                 telling.times.pop(0)
@@ -231,10 +241,16 @@ class Membership:
 
     def _greeted(self, letter: Letter, hello: Hello, now: float) -> None:
         certificate = self.state.meet(hello.card, letter.sender, now)
-        self._telling.pop(certificate.uid, None)
-        self._look(now)
-        if certificate.uid in self._peers:
-            self._effects.append(Pass(certificate.uid, hello))
+        uid = certificate.uid
+        self._telling.pop(uid, None)
+        known = read(Certificate, self.state.members[uid].card, self.state.group)
+        check(known, self._statement, now)
+        gone = self._peers.keys() - self.state.members.keys()  # it has the name or address of these now
+        if gone or self._peers.get(uid) != known:
+            self._peers = {u: c for u, c in self._peers.items() if u not in gone} | {uid: known}
+            self._runs_out = min(self._runs_out, known.expires)
+            self._effects.append(PeersChanged())
+        self._effects.append(Pass(uid, hello))
 
     def _greeted_from_before(self, letter: Letter, hello: Hello, now: float) -> None:
         certificate = read(Certificate, hello.card, self.state.group)
@@ -271,6 +287,8 @@ class Membership:
 
     def _look(self, now: float) -> None:
         """Find out who is a member now."""
+        if now >= self._own.expires:
+            self._effects.append(WeHaveRunOut())
         found = {}
         for uid, certificate in self.state.certificates().items():
             try:
@@ -279,6 +297,8 @@ class Membership:
                 continue
             if uid != self._own.uid:
                 found[uid] = certificate
+        ends = [c.expires for c in (self._own, *found.values()) if c.expires > now]
+        self._runs_out = min(ends, default=float("inf"))
         if found != self._peers:
             self._peers = found
             self._effects.append(PeersChanged())

@@ -7,30 +7,19 @@ import contextlib
 import logging
 import os
 import random
-import socket
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from tincan.errors import PeerRefused, TinCanError, UsageError
+from tincan.errors import TinCanError
 from tincan.meet.events import MeetEvent, PlaceReady, PlaceTrouble, ServersOffered
-from tincan.nat.addresses import interfaces
 from tincan.nat.servers import IceServer
 from tincan.tasks import plain_errors
 from tincan.vpn.group import store
-from tincan.vpn.group.addresses import network_of
 from tincan.vpn.group.certificate import Certificate
 from tincan.vpn.group.control import Question
-from tincan.vpn.group.events import (
-    GroupEvent,
-    MemberGone,
-    MemberNews,
-    MemberStatus,
-    NetworkStatus,
-    NetworkUp,
-    PlaceStatus,
-    Remark,
-)
+from tincan.vpn.group.events import GroupEvent, MemberGone, MemberNews, NetworkStatus, NetworkUp, Remark
+from tincan.vpn.group.interfaces import overlaps, virtual_interfaces
 from tincan.vpn.group.membership import (
     MemberLeft,
     Membership,
@@ -40,8 +29,11 @@ from tincan.vpn.group.membership import (
     Rotated,
     Send,
     WeAreBanned,
+    WeHaveRunOut,
     payload_of,
 )
+from tincan.vpn.group.soon import Soon
+from tincan.vpn.group.statuses import network_status, refusal, warning
 from tincan.vpn.module.interface import Module
 from tincan.vpn.names.naming import Naming, naming
 from tincan.vpn.party.keys import uid_of
@@ -49,20 +41,11 @@ from tincan.vpn.party.links import Links, LinkSettings
 from tincan.vpn.party.messages import Message
 from tincan.vpn.party.places import MakePart, Places, open_places
 from tincan.vpn.party.sealed import SealedLine
-from tincan.vpn.party.states import PeerNews, PeerState, Policy
+from tincan.vpn.party.states import PeerNews, Policy
 
 logger = logging.getLogger(__name__)
 
 Tell = Callable[[GroupEvent], None]
-
-_STATES = {
-    PeerState.AWAY: "away",
-    PeerState.HERE: "present",
-    PeerState.MAKING: "connecting",
-    PeerState.OFFERING: "connecting",
-    PeerState.CONNECTING: "connecting",
-    PeerState.ONLINE: "online",
-}
 
 
 @dataclass(frozen=True)
@@ -113,6 +96,9 @@ class GroupNetwork:
         self._interface: str | None = None
         self._leaving = False
         self._online: dict[str, tuple[str | None, bool]] = {}
+        self._unkept: str | None = None
+        self._saving = Soon(self._save)
+        self._calling = Soon(self._name)
         self._woken = asyncio.Event()
         self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._naming: Naming | None = None
@@ -135,16 +121,15 @@ class GroupNetwork:
     # -- bringing it up ---------------------------------------------------------------
 
     async def run(self) -> None:
-        """Be up until cancelled, or until `leave`; raises `PeerRefused` when we are banned."""
-        own, settings = self._own, self._settings
+        """Be up until cancelled, or until `leave`; raises what `refusal` says, at once or when it comes to be so."""
         with plain_errors():
-            await self._run(own, settings)
+            await self._run()
 
-    async def _run(self, own: Certificate, settings: UpSettings) -> None:
-        if own.serial in self._membership.statement.banned:
-            raise PeerRefused(f"The admin has banned this machine from {self.name!r}.")
-        if self._clock() >= own.expires:
-            raise UsageError(f"Your certificate for {self.name!r} has run out: leave it, and be invited again.")
+    async def _run(self) -> None:
+        own, settings = self._own, self._settings
+        refused = refusal(self._membership.state, self._clock())
+        if refused is not None:
+            raise refused
         interface = await self._set_up()
         async with contextlib.AsyncExitStack() as stack:
             if settings.names:
@@ -156,20 +141,15 @@ class GroupNetwork:
                 return name == interface or name in virtual_interfaces()
 
             self._places = await stack.enter_async_context(
-                open_places(
-                    boards,
-                    settings.lan,
-                    settings.servers,
-                    self._hear_place,
-                    passed_over,
-                    settings.places,
-                )
+                open_places(boards, settings.lan, settings.servers, self._hear_place, passed_over, settings.places)
             )
             self._links.settings = self._link_settings()
             self._sealed = SealedLine(self._places.line, state.keys, clock=self._clock, tell_ahead=self._hear_clock)
             await self._sealed.set_circles(self._membership.circles())
             self._membership.start(self._clock())
             self._tell(NetworkUp(self.name, interface, own.name, str(own.address4), str(own.address6), self._mode))
+            if (soon := warning(state, self._clock())) is not None:
+                self._remark(soon)
             self._set_peers()
             async with asyncio.TaskGroup() as group:
                 tasks = [
@@ -178,6 +158,8 @@ class GroupNetwork:
                     group.create_task(self._watch_clock(), name="group: clock"),
                     group.create_task(self._send(), name="group: sending"),
                     group.create_task(self._sealed.run(), name="group: topics"),
+                    group.create_task(self._saving.run(), name="group: file"),
+                    group.create_task(self._calling.run(), name="group: names"),
                 ]
                 self._do()
                 try:
@@ -191,7 +173,7 @@ class GroupNetwork:
                     with contextlib.suppress(TimeoutError):
                         async with asyncio.timeout(2):
                             await self._places.line.close()
-                    self._save()
+                    self._save()  # when each was heard of last, too
 
     async def _set_up(self) -> str:
         module, own = self._module, self._own
@@ -200,13 +182,8 @@ class GroupNetwork:
         await module.set_addresses(str(own.address4), str(own.address6), self._settings.mtu)
         self._interface = (await module.identity()).tap
         await module.ignore_interfaces(sorted(virtual_interfaces() - {self._interface}))
-        for interface in interfaces():
-            network = network_of(interface)
-            if network is not None and network.overlaps(own.address4.network) and interface.name != self._interface:
-                self._remark(
-                    f"This machine is on {network} by {interface.name} as well, which overlaps "
-                    f"{own.address4.network}: some addresses will be found in the wrong one of them."
-                )
+        for sentence in overlaps(self._interface, own.address4.network):
+            self._remark(sentence)
         return self._interface
 
     # -- what others may ask of it ------------------------------------------------------
@@ -226,32 +203,20 @@ class GroupNetwork:
 
     def status(self) -> NetworkStatus:
         """Return how it is."""
-        state = self._membership.state
-        links = self._links.states()
-        members = [
-            _member(self._own, "me", state.members[self._own.uid].seen if self._own.uid in state.members else 0)
-        ]
-        for uid, certificate in sorted(self._membership.peers().items(), key=lambda item: item[1].address4.ip):
-            news = links.get(uid, PeerNews(uid, PeerState.AWAY))
-            word = "online" if news.standing else _STATES[news.state]
-            members.append(_member(certificate, word, state.members[uid].seen, news))
-        troubles = self._places.troubles if self._places is not None else {}
-        return NetworkStatus(
-            network=self.name,
-            mode=self._mode,
-            subnet=self._membership.statement.subnet,
+        return network_status(
+            self._membership.state,
+            self._clock(),
+            self._membership.peers(),
+            self._links.states(),
             up=True,
-            admin=state.admin,
-            epoch=self._membership.statement.epoch,
-            members=tuple(members),
             interface=self._interface,
-            places=tuple(PlaceStatus(place, trouble) for place, trouble in troubles.items()),
+            places=() if self._places is None else self._places.troubles.items(),
         )
 
     def ban(self, member: str) -> str:
         """Ban a member, as the admin; return its name."""
         with store.changing(self.name) as state:
-            self._membership.state = state
+            self._membership.reload(state, self._clock())
             banned = self._membership.ban(member, self._clock(), os.urandom)
         self._do()
         return banned.name
@@ -263,7 +228,7 @@ class GroupNetwork:
 
     async def leave(self) -> None:
         """Leave the group for good: tell the others, forget everything, and end."""
-        self._leaving = True
+        self._leaving = True  # from now on nothing is written any more
         self._membership.leave()
         self._do()
         for _ in range(50):
@@ -304,7 +269,7 @@ class GroupNetwork:
             self._woken.clear()
             await self._sealed.set_circles(self._membership.circles())
             deadline = self._membership.next_deadline()
-            wait = 60.0 if deadline is None else min(60.0, max(0.0, deadline - self._clock()))
+            wait = min(60.0, max(0.0, deadline - self._clock()))
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait):
                     await self._woken.wait()
@@ -322,30 +287,43 @@ class GroupNetwork:
                     self._links.heard(uid, message)
                 case PeersChanged():
                     self._set_peers()
-                    self._save()
+                    self._saving.want()
                 case Rotated(banned):
                     for name in banned:
                         self._tell(MemberGone(name, banned=True))
                     self._save()
+                    if self._sealed is not None:
+                        self._sealed.know(self._membership.circles())  # before anything is said there
                     self._links.announce()
                     self._woken.set()
                 case WeAreBanned() if not self._leaving:
                     self._save()
-                    self._end(PeerRefused(f"The admin has banned this machine from {self.name!r}."))
+                    self._end(refusal(self._membership.state, self._clock()))
+                case WeHaveRunOut():
+                    self._end(refusal(self._membership.state, self._clock()))
                 case MemberLeft(uid, name):
                     self._tell(MemberGone(name, banned=False))
                     if self._membership.state.admin:
-                        self.ban(uid)
+                        self._ban_who_left(uid, name)
                 case Odd(text):
                     self._remark(text)
-        if self._membership.next_deadline() is not None:
-            self._woken.set()
+        self._woken.set()  # the next deadline may be another one
+
+    def _ban_who_left(self, uid: str, name: str) -> None:
+        try:
+            self.ban(uid)
+        except TinCanError as exc:  # the network goes on with it on the list
+            self._remark(f"{name} has left, but could not be taken off the list: {exc}")
 
     def _set_peers(self) -> None:
         peers = self._membership.peers()
         self._links.set_peers({uid: _addresses(certificate) for uid, certificate in peers.items()})
+        self._calling.want()
+
+    def _name(self) -> None:
+        """Tell this machine's programs the names of all members."""
         if self._naming is not None:
-            known = [self._own, *peers.values()]
+            known = [self._own, *self._membership.peers().values()]
             self._naming.set({f"{c.name}.{self.name}.can": (c.address4.ip, c.address6.ip) for c in known})
 
     def _hear_news(self, news: PeerNews) -> None:
@@ -353,7 +331,10 @@ class GroupNetwork:
         certificate = self._membership.peers().get(news.peer)
         before = self._online.get(news.peer, (None, False))
         now = (news.path if news.standing else None, news.standing)
-        if certificate is None or now == before:
+        if certificate is None:
+            self._online.pop(news.peer, None)
+            return
+        if now == before:
             return
         self._online[news.peer] = now
         self._tell(
@@ -394,8 +375,10 @@ class GroupNetwork:
         try:
             with store.changing(self.name) as kept:
                 kept.merge(self._membership.state)
+            self._unkept = None
         except TinCanError as exc:
-            if not self._over.done():
+            if not self._over.done() and self._unkept != str(exc):
+                self._unkept = str(exc)
                 self._remark(f"What was learnt could not be kept: {exc}")
 
     def _remark(self, text: str) -> None:
@@ -410,40 +393,5 @@ class GroupNetwork:
             self._over.set_exception(error)
 
 
-def virtual_interfaces() -> set[str]:
-    """Return the interfaces that virtual networks of ours have or may get on this machine.
-
-    A link of one network must not go over another network: that may go over the first one.
-    """
-    present = {name for _, name in socket.if_nameindex() if name.startswith(("can-", "tincan"))}
-    return present | {f"can-{name}"[:15] for name in store.names()}
-
-
 def _addresses(certificate: Certificate) -> Iterable[str]:
     return (str(certificate.address4.ip), str(certificate.address6.ip))
-
-
-def _member(certificate: Certificate, state: str, seen: int, news: PeerNews | None = None) -> MemberStatus:
-    return MemberStatus(
-        name=certificate.name,
-        uid=certificate.uid,
-        address=str(certificate.address4.ip),
-        address6=str(certificate.address6.ip),
-        state=state,
-        admin=certificate.admin,
-        path=news.path if news is not None and news.standing else None,
-        rtt=news.rtt if news is not None and news.standing else None,
-        reason=news.reason if news is not None and not news.standing else None,
-        seen=seen,
-    )
-
-
-def status_of(name: str) -> NetworkStatus:
-    """Return the status of a group that is not up, from the disk."""
-    state = store.load(name)
-    own, statement = state.certificate(), state.holds()
-    members = [
-        _member(c, "me" if uid == own.uid else "away", state.members[uid].seen)
-        for uid, c in sorted(state.certificates().items(), key=lambda item: item[1].address4.ip)
-    ]
-    return NetworkStatus(name, statement.mode, statement.subnet, False, state.admin, statement.epoch, tuple(members))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable, Iterable
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -32,6 +32,8 @@ KEPT_EPOCHS: Final = 8
 
 Random = Callable[[int], bytes]
 
+_Key = Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
+
 
 class Known(msgspec.Struct):
     """A member as this machine knows it."""
@@ -49,11 +51,11 @@ class GroupState(msgspec.Struct):
     name: str
     """What the group is called on this machine."""
 
-    group: bytes
+    group: _Key
     """The group's public key, which is its identity."""
 
-    sign_seed: bytes
-    box_seed: bytes
+    sign_seed: _Key
+    box_seed: _Key
     card: bytes
     statement: bytes
     secrets: dict[int, bytes]
@@ -65,7 +67,7 @@ class GroupState(msgspec.Struct):
     switchboards: list[str] = []
     """Where the group meets."""
 
-    group_seed: bytes | None = None
+    group_seed: _Key | None = None
     """The group's private key; only the admin has it."""
 
     last_serial: int = 0
@@ -108,13 +110,18 @@ class GroupState(msgspec.Struct):
         seed = self._group_key()
         if not is_box(keys.box):
             raise ProtocolError("The one who wants to join has sent keys that are none.")
+        for uid, certificate in self.certificates().items():
+            if now >= certificate.expires and not certificate.admin:
+                del self.members[uid]  # nobody takes it any more: whoever comes back can have the name and address
         given = self.certificates()
         if keys.uid in given:
             raise PeerRefused(f"This one is a member already, as {given[keys.uid].name}.")
         subnet = ipaddress.IPv4Network(self.holds().subnet)
         name = free_label(wanted, {c.name for c in given.values()})
         address = next_address(subnet, {c.address4.ip for c in given.values()})
-        self.last_serial += 1
+        # After a backup was restored, others know of numbers given since.
+        banned = self.holds().banned
+        self.last_serial = 1 + max((self.last_serial, *banned, *(c.serial for c in given.values())))
         certificate = Certificate(
             self.group, self.last_serial, name, keys.sign, keys.box, str(address), int(now), int(now) + VALIDITY
         )
@@ -125,10 +132,10 @@ class GroupState(msgspec.Struct):
     def ban(self, name: str, random: Random) -> Certificate:
         """Ban a member: a new statement, and a new secret that it will not get. Return its certificate."""
         seed = self._group_key()
-        found = next(((uid, c) for uid, c in self.certificates().items() if name in (c.name, uid)), None)
-        if found is None:
+        found = [c for uid, c in self.certificates().items() if name in (c.name, uid)]
+        if not found:
             raise UsageError(f"Nobody in {self.name!r} is called {name!r}; see 'tin-can net status {self.name}'.")
-        uid, certificate = found
+        certificate = max(found, key=lambda c: c.serial)  # an earlier one of that name has run out
         if certificate.admin:
             raise UsageError("The admin cannot be banned; leave the group instead.")
         before = self.holds()
@@ -143,7 +150,7 @@ class GroupState(msgspec.Struct):
         )
         self.statement = sign(after, seed)
         self._keep_secret(after.epoch, secret)
-        del self.members[uid]
+        del self.members[certificate.uid]
         return certificate
 
     def _group_key(self) -> Ed25519PrivateKey:
@@ -204,6 +211,7 @@ class GroupState(msgspec.Struct):
             self.statement = other.statement
         for epoch, secret in other.secrets.items():
             self._keep_secret(epoch, secret)
+        self.last_serial = max(self.last_serial, other.last_serial)
         banned = set(self.holds().banned)
         theirs = other.certificates()
         for uid, certificate in {**self.certificates(), **theirs}.items():

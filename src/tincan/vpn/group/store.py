@@ -48,12 +48,14 @@ def load(name: str) -> GroupState:
     if content is None:
         raise UsageError(f"There is no group {name!r} here.")
     try:
-        return msgspec.json.decode(content, type=GroupState)
+        state = msgspec.json.decode(content, type=GroupState)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         path = _folder() / f"{name}.json"
         raise TinCanError(
             f"{path} is damaged: restore it from a backup, or delete it and be invited again."
         ) from None
+    state.name = name  # the file may have been given another one
+    return state
 
 
 def add(state: GroupState) -> None:
@@ -73,10 +75,18 @@ def changing(name: str) -> Iterator[GroupState]:
 
 def remove(name: str) -> None:
     """Forget a group."""
-    with storage.locked(_file(name)):
-        (_folder() / f"{name}.json").unlink(missing_ok=True)
-    for left in (f"{name}.json.lock", f"{name}.sock"):  # the socket of a process that was killed
-        (_folder() / left).unlink(missing_ok=True)
+    file = _file(name)
+    with storage.locked(file):
+        storage.remove(file)
+    # The socket may be that of a process that was killed.
+    storage.remove(f"{file}.lock", f"net/{name}.up.lock", f"net/{name}.sock")
+
+
+def only_one(name: str) -> contextlib.AbstractContextManager[None]:
+    """Be the only process of this user that has the group's network up; `UsageError` when another one has."""
+    return storage.locked(
+        _file(name).removesuffix(".json") + ".up", or_say=f"{name!r} is up already on this machine."
+    )
 
 
 def socket_folder() -> Path:

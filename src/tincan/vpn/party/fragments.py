@@ -8,6 +8,7 @@ bounded, in all and for each sender, and forgotten after `PATIENCE`.
 from __future__ import annotations
 
 import collections
+import hashlib
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -45,18 +46,37 @@ class _Partial:
     chunks: dict[int, bytes] = field(default_factory=dict)
 
 
+class _Lately:
+    """What there was lately, a bounded number of them."""
+
+    def __init__(self) -> None:
+        self._known: collections.OrderedDict[bytes, None] = collections.OrderedDict()
+
+    def __contains__(self, item: bytes) -> bool:
+        return item in self._known
+
+    def add(self, item: bytes) -> bool:
+        """Take note; return whether it is new."""
+        if item in self._known:
+            return False
+        self._known[item] = None
+        if len(self._known) > REMEMBERED:
+            self._known.popitem(last=False)
+        return True
+
+
 class Assembly:
     """Puts messages together. Every message is given out once, though it came over several interfaces."""
 
     def __init__(self) -> None:
         self._partial: dict[tuple[str, bytes], _Partial] = {}
-        self._done: collections.OrderedDict[bytes, None] = collections.OrderedDict()
+        self._ours = _Lately()
+        self._ended = _Lately()
+        self._done = _Lately()
 
     def ours(self, number: bytes) -> None:
         """Pass over a message that we send ourselves and will hear."""
-        self._done[number] = None
-        while len(self._done) > REMEMBERED:
-            self._done.popitem(last=False)
+        self._ours.add(number)
 
     def add(self, sender: str, datagram: bytes, now: float) -> tuple[str, bytes] | None:
         """Take a datagram; return topic and message when it was the last one of it."""
@@ -64,7 +84,10 @@ class Assembly:
             return None
         topic, number = datagram[4:20].hex(), datagram[20:28]
         index, count, chunk = datagram[28], datagram[29], datagram[30:]
-        if not index < count <= MAX_FRAGMENTS or number in self._done:
+        if not index < count <= MAX_FRAGMENTS or number in self._ours:
+            return None
+        ended = sender.encode() + number
+        if ended in self._ended:
             return None
         if index < count - 1 and len(chunk) != CHUNK:
             return None
@@ -80,11 +103,13 @@ class Assembly:
         if len(partial.chunks) < count:
             return None
         del self._partial[key]
+        self._ended.add(ended)
         message = b"".join(partial.chunks[n] for n in range(count))
         if len(message) > MAX_MESSAGE:
             return None
-        self.ours(number)
-        return topic, message
+        # Told by its content: whoever hears a number on the LAN can send something else under it.
+        known = hashlib.blake2b(datagram[4:28] + message, digest_size=16).digest()
+        return (topic, message) if self._done.add(known) else None
 
     def _room(self, sender: str, now: float) -> bool:
         for key in [key for key, partial in self._partial.items() if partial.until <= now]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from dataclasses import dataclass, field
 
@@ -65,6 +66,7 @@ def verified(sign: bytes, signature: bytes, data: bytes) -> bool:
     return True
 
 
+@functools.lru_cache(maxsize=4096)  # members are looked at again and again, and their keys stay
 def is_box(key: bytes) -> bool:
     """Return whether this can be somebody's X25519 key: none of the few points that make no secret (RFC 7748, 6.1).
 

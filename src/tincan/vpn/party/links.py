@@ -32,6 +32,9 @@ IDLE_CHECK: Final = 60.0
 MAX_PENDING: Final = 4096
 """Effects not done yet: more would mean that the module answers nothing any more."""
 
+MAX_BACKLOG: Final = MAX_PENDING // 4
+"""With so many effects not done yet no more is taken from peers: one that floods us must not end the network."""
+
 SayTo = Callable[[str | None, Message], Awaitable[None]]
 """Seals a message for one peer, or for all, and sends it. Loses it rather than raise or wait for long."""
 
@@ -94,7 +97,12 @@ class Links:
         self._wake()
 
     def heard(self, peer: str, message: Message) -> None:
-        """Take what a peer said, whose identity has been proven. Strangers to `set_peers` are passed over."""
+        """Take what a peer said, whose identity has been proven. Strangers to `set_peers` are passed over.
+
+        So are letters that come faster than the module does what they ask for: they may be lost anyway.
+        """
+        if self._pending.qsize() >= MAX_BACKLOG:
+            return
         self._core.heard(peer, message, self._now())
         self._wake()
 
@@ -177,11 +185,14 @@ class Links:
             self._wake()
 
     async def _tell_addresses(self) -> None:
-        for uid in [*self._addresses, *self._told]:
+        for uid in [*self._told, *self._addresses]:  # who has an address no more, first
             wanted = self._addresses.get(uid, ())
             if self._told.get(uid, ()) != wanted:
-                await self._module.set_peer(uid, wanted)
                 self._told[uid] = wanted
+                try:
+                    await self._module.set_peer(uid, wanted)
+                except ModuleError as exc:  # there are too many; all others get theirs
+                    logger.warning("the module takes no addresses of %s: %s", uid, exc)
         for uid in [uid for uid, told in self._told.items() if not told]:
             del self._told[uid]
 
@@ -190,7 +201,8 @@ class Links:
             case Say(to, message):
                 await self._say(to, message)
             case Make():
-                await self._make(effect)
+                if self._core.wants(effect):
+                    await self._make(effect)
             case Connect(_, link, description):
                 await self._module.connect_link(link, description)
             case Add(link, ufrag, candidates, complete):

@@ -13,81 +13,21 @@ call `tick` at `next_deadline`.
 
 from __future__ import annotations
 
-import collections
 import random
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from typing import Final
-
-import msgspec
 
 from tincan.vpn.module.methods import Candidate, Description
 from tincan.vpn.module.states import State
+from tincan.vpn.party.early import Early
+from tincan.vpn.party.greetings import Greetings
 from tincan.vpn.party.messages import Answer, Bye, Call, Hang, Hello, Message, More, Offer
-from tincan.vpn.party.states import (
-    NEXT,
-    Add,
-    Connect,
-    Effect,
-    Make,
-    PeerNews,
-    PeerState,
-    Policy,
-    Say,
-    Trim,
-)
+from tincan.vpn.party.peer import CALL_AFTER, FIRST_RESEND, Peer
+from tincan.vpn.party.states import Add, Connect, Effect, Make, PeerNews, PeerState, Policy, Say, Trim
 
-FIRST_HELLOS: Final = (0.0, 2.0, 6.0)
-"""Seconds after the start when hello is said to all with a wish for answers: the first may be lost."""
-
-FEW: Final = 16
-"""In a group that is not larger, answers are asked for more than once: each asking makes one letter of everybody."""
-
-FIRST_RESEND: Final = 1.0
 LAST_RESEND: Final = 8.0
-CALL_AFTER: Final = 3.0
-"""Seconds that the other end gets to make its offer by itself."""
-
 FIRST_BACKOFF: Final = 2.0
 LAST_BACKOFF: Final = 60.0
-MAX_OLD: Final = 8
-"""Earlier runs of one peer that are remembered, so that what is still under way of them is passed over."""
-
-MAX_EARLY: Final = 64
-
-
-@dataclass
-class _Peer:
-    uid: str
-    controlling: bool
-    """Whether our end is."""
-
-    state: PeerState = PeerState.AWAY
-    session: bytes | None = None
-    old: collections.deque[bytes] = field(default_factory=lambda: collections.deque(maxlen=MAX_OLD))
-    heard_at: float = 0.0
-    away_after: float = 100.0
-    answered_at: float = float("-inf")
-    link: int | None = None
-    standing: bool = False
-    """The link carries packets, maybe while another attempt is made."""
-    attempt: int = 0
-    """The newest offer: ours when controlling, else the peer's."""
-    ticket: int = 0
-    restarting: bool = False
-    ours: Description | None = None
-    theirs: Description | None = None
-    more: More | None = None
-    """Candidates that came before the description was given to the module."""
-    deadline: float | None = None
-    resend: float = FIRST_RESEND
-    give_up: float = 0.0
-    tries: int = 0
-    asked_for: float = float("-inf")
-    """Until then packets want to go there."""
-    path: str | None = None
-    rtt: float | None = None
-    reason: str | None = None
 
 
 class Peers:
@@ -100,15 +40,12 @@ class Peers:
         self.session = session
         self.policy = policy
         self._chance = chance
-        self._card = card
-        self._peers: dict[str, _Peer] = {}
-        self._links: dict[int, _Peer] = {}
-        self._early: dict[int, list[tuple[str, tuple[Candidate, ...], bool]]] = {}
+        self._greetings = Greetings(session, policy.hello_every, chance, card)
+        self._peers: dict[str, Peer] = {}
+        self._links: dict[int, Peer] = {}
+        self._early = Early()
         self._tickets = 0
         self._effects: list[Effect] = []
-        self._hellos: list[float] = []
-        self._replies: dict[str, float] = {}
-        self._started = False
 
     # -- in and out ----------------------------------------------------------------------
 
@@ -119,17 +56,12 @@ class Peers:
 
     def next_deadline(self) -> float | None:
         """Return when `tick` wants to be called."""
-        times = [*self._hellos, *self._replies.values()]
-        for peer in self._peers.values():
-            if peer.deadline is not None:
-                times.append(peer.deadline)
-            if peer.state is not PeerState.AWAY and not peer.standing:
-                times.append(peer.heard_at + peer.away_after)
-        return min(times, default=None)
+        sources: tuple[Greetings | Peer, ...] = (self._greetings, *self._peers.values())
+        return min((at for source in sources for at in source.times()), default=None)
 
     def states(self) -> dict[str, PeerNews]:
         """Return how it stands with every peer."""
-        return {uid: self._news(peer) for uid, peer in self._peers.items()}
+        return {uid: peer.news() for uid, peer in self._peers.items()}
 
     @property
     def on_demand(self) -> bool:
@@ -139,14 +71,14 @@ class Peers:
 
     def start(self, now: float) -> None:
         """Begin to say hello."""
-        self._started = True
+        self._greetings.started = True
         self.announce(now)
 
     def announce(self, now: float) -> None:
         """Say hello, and ask all to answer."""
-        if not self._started:
+        if not self._greetings.started:
             return
-        self._hellos = [now + wait for wait in FIRST_HELLOS]
+        self._greetings.announce(now)
         for peer in self._peers.values():
             if peer.deadline is not None and peer.state in (PeerState.OFFERING, PeerState.ONLINE):
                 peer.deadline = min(peer.deadline, now)  # what was said before may not have left this machine
@@ -154,8 +86,7 @@ class Peers:
 
     def leave(self, now: float) -> None:
         """Say goodbye."""
-        self._started = False
-        self._hellos = []
+        self._greetings.stop()
         self._effects.append(Say(None, Bye(self.session)))
 
     def set_peers(self, uids: Iterable[str], now: float) -> None:
@@ -166,23 +97,29 @@ class Peers:
             self._drop(peer)
             self._turn(peer, PeerState.AWAY, "It is no member any more.")
             del self._peers[uid]
-            self._replies.pop(uid, None)
+            self._greetings.forget(uid)
         for uid in sorted(wanted - self._peers.keys()):
-            self._peers[uid] = _Peer(uid, self.uid < uid)
+            self._peers[uid] = Peer(uid, self.uid < uid)
 
     def tick(self, now: float) -> None:
         """Do what is due."""
-        self._tick_hellos(now)
+        self._effects += self._greetings.due(now, len(self._peers))
         for peer in list(self._peers.values()):
-            if peer.state is not PeerState.AWAY and not peer.standing and now >= peer.heard_at + peer.away_after:
+            if now >= peer.silent_at:
                 self._gone(peer, "It was not heard of any more.")
             elif peer.deadline is not None and now >= peer.deadline:
                 self._due(peer, now)
 
     # -- what happens at the module ------------------------------------------------------
 
+    def wants(self, make: Make) -> bool:
+        """Whether this is still to be made: others may have come in between."""
+        peer = self._peers.get(make.peer)
+        return peer is not None and peer.ticket == make.ticket and peer.state is PeerState.MAKING
+
     def made(self, uid: str, ticket: int, link: int, description: Description, now: float) -> None:
         """Take our end of a link, which the module was asked for."""
+        early = self._early.take(link)
         peer = self._peers.get(uid)
         if peer is None or peer.ticket != ticket or peer.state is not PeerState.MAKING:
             if peer is None or peer.link != link:
@@ -190,11 +127,12 @@ class Peers:
             return
         peer.link, peer.ours = link, description
         self._links[link] = peer
-        for ufrag, candidates, complete in self._early.pop(link, []):
-            self._merge(peer, ufrag, candidates, complete)
+        for found in early:
+            peer.merge(*found)
         if peer.controlling:
             self._turn(peer, PeerState.OFFERING)
-            self._offer(peer, now)
+            self._effects += peer.offer(self.session)
+            peer.deadline = min(peer.give_up, now + self._spread(peer.resend))
         else:
             self._connect(peer, now)
 
@@ -208,16 +146,11 @@ class Peers:
         """Our end of a link has found more candidates."""
         peer = self._links.get(link)
         if peer is None or (peer.ours is None and peer.state is PeerState.MAKING):
-            if len(self._early) < MAX_EARLY or link in self._early:
-                early = self._early.setdefault(link, [])
-                if len(early) < MAX_EARLY:
-                    early.append((ufrag, candidates, complete))
+            self._early.put(link, ufrag, candidates, complete)
             return
-        if self._merge(peer, ufrag, candidates, complete) and peer.state in (
-            PeerState.OFFERING,
-            PeerState.CONNECTING,
-        ):
-            self._tell_more(peer)
+        telling = (PeerState.OFFERING, PeerState.CONNECTING)
+        if peer.merge(ufrag, candidates, complete) and peer.state in telling:
+            self._effects += peer.tell_more(self.session)
 
     def link_changed(
         self, link: int, state: State, path: str | None, rtt: float | None, reason: str | None, now: float
@@ -273,9 +206,9 @@ class Peers:
         if isinstance(message, Hello):
             peer.away_after = 3.2 * message.every + 10
             if peer.state is PeerState.HERE and peer.deadline is None and self._wanted(peer, now):
-                peer.deadline = self._soon(peer, now)  # there are so few members now that all get links
+                peer.deadline = peer.first_try(now)  # there are so few members now that all get links
             if message.reply:
-                self._reply_later(peer, now)
+                self._greetings.reply_later(peer.uid, now, len(self._peers))
             return
         if message.to != self.session:
             return
@@ -284,16 +217,16 @@ class Peers:
                 self._called(peer, message, now)
             case Offer():
                 self._offered(peer, message, now)
-            case Answer():
-                self._answered(peer, message, now)
-            case More():
+            case Answer(description=theirs, attempt=peer.attempt) if peer.awaits_answer:
+                peer.theirs = theirs
+                self._connect(peer, now)
+            case More(attempt=peer.attempt):
                 self._take_more(peer, message)
-            case Hang():
-                if message.attempt == peer.attempt and peer.state is PeerState.ONLINE:
-                    self._drop(peer)
-                    self._turn(peer, PeerState.HERE, "Nothing went over the link.")
+            case Hang(attempt=peer.attempt) if peer.state is PeerState.ONLINE:
+                self._drop(peer)
+                self._turn(peer, PeerState.HERE, "Nothing went over the link.")
 
-    def _notice(self, peer: _Peer, session: bytes, now: float) -> None:
+    def _notice(self, peer: Peer, session: bytes, now: float) -> None:
         """Take note that a peer, or another run of it, is there."""
         peer.heard_at = now
         if session != peer.session:
@@ -301,34 +234,37 @@ class Peers:
                 peer.old.append(peer.session)
                 self._gone(peer, "It was started anew.")
             peer.session, peer.attempt, peer.tries = session, 0, 0
-            self._reply_later(peer, now)
+            self._greetings.reply_later(peer.uid, now, len(self._peers))
         if peer.state is PeerState.AWAY:
             self._turn(peer, PeerState.HERE)
             if self._wanted(peer, now):
-                peer.deadline = self._soon(peer, now)
+                peer.deadline = peer.first_try(now)
 
-    def _called(self, peer: _Peer, call: Call, now: float) -> None:
+    def _called(self, peer: Peer, call: Call, now: float) -> None:
         if not peer.controlling:
             return
         if call.restart and peer.link is not None:
-            if call.attempt == peer.attempt and (peer.standing or peer.state is PeerState.CONNECTING):
+            making = peer.state is PeerState.MAKING  # then nobody can have seen this attempt
+            if call.attempt == peer.attempt and not making and (peer.standing or peer.state is PeerState.CONNECTING):
                 self._restart(peer, now)
         elif peer.state is PeerState.HERE:
             self._begin(peer, now)
         elif peer.state is PeerState.OFFERING:
-            self._say_offer(peer)
+            self._effects += peer.offer(self.session)
         elif call.attempt >= peer.attempt and peer.state in (PeerState.ONLINE, PeerState.CONNECTING):
             self._drop(peer)  # the peer has no link of that attempt any more
             self._turn(peer, PeerState.HERE, "It has lost the link.")
             self._begin(peer, now)
 
-    def _offered(self, peer: _Peer, offer: Offer, now: float) -> None:
+    def _offered(self, peer: Peer, offer: Offer, now: float) -> None:
         if peer.controlling or offer.attempt < peer.attempt:
             return
         if offer.attempt == peer.attempt:
             if peer.ours is not None and peer.state in (PeerState.CONNECTING, PeerState.ONLINE):
-                self._say_answer(peer)  # the answer was lost
+                self._effects += peer.answer(self.session)  # the answer was lost
             return
+        if peer.state is PeerState.MAKING:
+            return  # one at a time: it is said again until it is answered
         if not offer.restart:
             self._drop(peer)
         elif peer.link is not None:
@@ -336,14 +272,7 @@ class Peers:
         peer.attempt, peer.theirs, peer.more = offer.attempt, offer.description, None
         self._make(peer, now)
 
-    def _answered(self, peer: _Peer, answer: Answer, now: float) -> None:
-        if peer.controlling and peer.state is PeerState.OFFERING and answer.attempt == peer.attempt:
-            peer.theirs = answer.description
-            self._connect(peer, now)
-
-    def _take_more(self, peer: _Peer, more: More) -> None:
-        if more.attempt != peer.attempt:
-            return
+    def _take_more(self, peer: Peer, more: More) -> None:
         if peer.state in (PeerState.CONNECTING, PeerState.ONLINE) and peer.link is not None:
             self._effects.append(Add(peer.link, more.ufrag, more.candidates, more.complete))
         elif peer.state in (PeerState.MAKING, PeerState.OFFERING):
@@ -351,53 +280,35 @@ class Peers:
 
     # -- one link ------------------------------------------------------------------------
 
-    @staticmethod
-    def _soon(peer: _Peer, now: float) -> float:
-        """Return when to begin: the controlling end at once, the other one if nothing comes of that."""
-        return now if peer.controlling else now + CALL_AFTER
-
-    def _wanted(self, peer: _Peer, now: float) -> bool:
+    def _wanted(self, peer: Peer, now: float) -> bool:
         return now < peer.asked_for or not self.on_demand
 
-    def _begin(self, peer: _Peer, now: float) -> None:
+    def _begin(self, peer: Peer, now: float) -> None:
         """Make a link, or call for one."""
         if not peer.controlling:
-            self._say_call(peer, restart=False)
+            self._effects += peer.call(self.session, restart=False)
             peer.deadline = now + self._spread(peer.resend)
             peer.resend = min(peer.resend * 2, LAST_BACKOFF)
-        elif self._setups() >= self.policy.setups:
+        elif sum(other.busy for other in self._peers.values()) >= self.policy.setups:
             peer.deadline = now + self._spread(1.0)
         else:
             peer.attempt += 1
             self._make(peer, now)
 
-    def _setups(self) -> int:
-        busy = (PeerState.MAKING, PeerState.OFFERING, PeerState.CONNECTING)
-        return sum(peer.state in busy for peer in self._peers.values())
-
-    def _make(self, peer: _Peer, now: float) -> None:
+    def _make(self, peer: Peer, now: float) -> None:
         self._tickets += 1
-        peer.ticket, peer.ours = self._tickets, None
-        peer.give_up = now + self.policy.patience
-        peer.deadline = peer.give_up
-        peer.resend = FIRST_RESEND
-        if peer.controlling:
-            peer.theirs = peer.more = None
+        peer.prepare(self._tickets, now + self.policy.patience)
         self._turn(peer, PeerState.MAKING)
         link = peer.link if peer.restarting else None
         self._effects.append(Make(peer.uid, peer.ticket, peer.controlling, link))
 
-    def _offer(self, peer: _Peer, now: float) -> None:
-        self._say_offer(peer)
-        peer.deadline = min(peer.give_up, now + self._spread(peer.resend))
-
-    def _connect(self, peer: _Peer, now: float) -> None:
+    def _connect(self, peer: Peer, now: float) -> None:
         """Both descriptions are here."""
         if peer.link is None or peer.theirs is None:
             return
         self._turn(peer, PeerState.CONNECTING)
         if not peer.controlling:
-            self._say_answer(peer)
+            self._effects += peer.answer(self.session)
         self._effects.append(Connect(peer.uid, peer.link, peer.theirs))
         if peer.more is not None:
             more, peer.more = peer.more, None
@@ -405,37 +316,36 @@ class Peers:
         peer.resend = FIRST_RESEND
         peer.deadline = min(peer.give_up, now + self._spread(peer.resend))
 
-    def _online(self, peer: _Peer, path: str | None, rtt: float | None, now: float) -> None:
+    def _online(self, peer: Peer, path: str | None, rtt: float | None, now: float) -> None:
         peer.path, peer.rtt = path, rtt
         if peer.state is PeerState.CONNECTING:
-            peer.restarting, peer.deadline, peer.tries, peer.resend = False, None, 0, FIRST_RESEND
-            peer.standing, peer.reason = True, None
+            peer.stand()
             self._turn(peer, PeerState.ONLINE)
         elif peer.standing:
-            self._effects.append(self._news(peer))  # another path of the same link
+            self._effects.append(peer.news())  # another path of the same link
 
-    def _offline(self, peer: _Peer, reason: str | None, now: float) -> None:
+    def _offline(self, peer: Peer, reason: str | None, now: float) -> None:
         was, peer.standing = peer.standing, False
         peer.reason = reason
         if was:
-            self._effects.append(self._news(peer))
+            self._effects.append(peer.news())
         if peer.state is PeerState.ONLINE and was:
             peer.heard_at = now  # time enough for the next try
             self._restart(peer, now)
 
-    def _restart(self, peer: _Peer, now: float) -> None:
+    def _restart(self, peer: Peer, now: float) -> None:
         """Begin a link anew, beside the one in use."""
         if peer.controlling:
             peer.restarting = True
             peer.attempt += 1
             self._make(peer, now)
         else:
-            self._say_call(peer, restart=True)
+            self._effects += peer.call(self.session, restart=True)
             peer.give_up = now + self.policy.patience
             peer.resend = FIRST_RESEND
             peer.deadline = now + self._spread(peer.resend)
 
-    def _due(self, peer: _Peer, now: float) -> None:
+    def _due(self, peer: Peer, now: float) -> None:
         """A peer's deadline has come."""
         peer.deadline = None
         if peer.state is PeerState.HERE:
@@ -453,13 +363,13 @@ class Peers:
         peer.deadline = min(peer.give_up, now + self._spread(peer.resend))
         match peer.state:
             case PeerState.OFFERING:
-                self._say_offer(peer)
+                self._effects += peer.offer(self.session)
             case PeerState.CONNECTING:
-                self._tell_more(peer)
+                self._effects += peer.tell_more(self.session)
             case PeerState.ONLINE:
-                self._say_call(peer, restart=True)
+                self._effects += peer.call(self.session, restart=True)
 
-    def _fail(self, peer: _Peer, reason: str, now: float) -> None:
+    def _fail(self, peer: Peer, reason: str, now: float) -> None:
         """Give an attempt up; try again later."""
         self._drop(peer)
         if peer.state is PeerState.AWAY:
@@ -469,90 +379,19 @@ class Peers:
         peer.tries = min(peer.tries + 1, 16)
         peer.deadline = now + self._spread(wait) + (0 if peer.controlling else CALL_AFTER)
 
-    def _drop(self, peer: _Peer) -> None:
+    def _drop(self, peer: Peer) -> None:
         """Forget the link, and have it taken down."""
-        if peer.link is not None:
-            self._links.pop(peer.link, None)
-            self._effects.append(Trim(peer.link))
-        peer.link = peer.ours = peer.theirs = peer.more = peer.path = peer.rtt = None
-        peer.standing = peer.restarting = False
-        peer.ticket, peer.deadline, peer.resend = 0, None, FIRST_RESEND
+        link = peer.forget_link()
+        if link is not None:
+            self._links.pop(link, None)
+            self._effects.append(Trim(link))
 
-    def _gone(self, peer: _Peer, reason: str) -> None:
+    def _gone(self, peer: Peer, reason: str) -> None:
         self._drop(peer)
-        if peer.state is not PeerState.AWAY:
-            self._turn(peer, PeerState.AWAY, reason)
+        self._turn(peer, PeerState.AWAY, reason)
 
-    # -- saying --------------------------------------------------------------------------
-
-    def _tick_hellos(self, now: float) -> None:
-        due = [at for at in self._hellos if at <= now]
-        if due:
-            self._hellos = [at for at in self._hellos if at > now]
-            every = max(self.policy.hello_every, float(len(self._peers)))
-            left = len(self._hellos)  # the last one of a row is the first of the regular ones
-            wishes = left == len(FIRST_HELLOS) - 1 or (left > 0 and len(self._peers) <= FEW)
-            self._say_hello(None, reply=wishes, every=every)
-            if not self._hellos:
-                self._hellos = [now + self._spread(every)]
-        for uid in [uid for uid, at in self._replies.items() if at <= now]:
-            del self._replies[uid]
-            self._peers[uid].answered_at = now
-            self._say_hello(uid, reply=False, every=max(self.policy.hello_every, float(len(self._peers))))
-
-    def _say_hello(self, to: str | None, *, reply: bool, every: float) -> None:
-        self._effects.append(Say(to, Hello(self.session, reply, min(every * 1.2, 3600.0), self._card())))
-
-    def _reply_later(self, peer: _Peer, now: float) -> None:
-        """Answer a hello, once a second at most; in a large group not all at once."""
-        if self._started and peer.uid not in self._replies:
-            wait = self._chance.random() * min(3.0, 0.02 * len(self._peers))
-            self._replies[peer.uid] = max(now, peer.answered_at + 1.0) + wait
-
-    def _say_call(self, peer: _Peer, *, restart: bool) -> None:
-        if peer.session is not None:
-            self._effects.append(Say(peer.uid, Call(self.session, peer.session, peer.attempt, restart)))
-
-    def _say_offer(self, peer: _Peer) -> None:
-        if peer.session is not None and peer.ours is not None:
-            offer = Offer(self.session, peer.session, peer.attempt, peer.restarting, peer.ours)
-            self._effects.append(Say(peer.uid, offer))
-
-    def _say_answer(self, peer: _Peer) -> None:
-        if peer.session is not None and peer.ours is not None:
-            self._effects.append(Say(peer.uid, Answer(self.session, peer.session, peer.attempt, peer.ours)))
-
-    def _tell_more(self, peer: _Peer) -> None:
-        ours = peer.ours
-        if ours is not None and peer.session is not None:
-            more = More(self.session, peer.session, peer.attempt, ours.ufrag, ours.candidates, ours.complete)
-            self._effects.append(Say(peer.uid, more))
-
-    # -- small things --------------------------------------------------------------------
-
-    def _merge(self, peer: _Peer, ufrag: str, candidates: tuple[Candidate, ...], complete: bool) -> bool:
-        """Add candidates to our description; return whether that changed it."""
-        if peer.ours is None or peer.ours.ufrag != ufrag:
-            return False
-        known = peer.ours.candidates
-        merged = tuple(dict.fromkeys((*known, *candidates)))[:40]
-        if merged == known and peer.ours.complete == (complete or peer.ours.complete):
-            return False
-        peer.ours = msgspec.structs.replace(peer.ours, candidates=merged, complete=peer.ours.complete or complete)
-        return True
-
-    def _turn(self, peer: _Peer, state: PeerState, reason: str | None = None) -> None:
-        """Change a peer's state: the one door."""
-        if state is peer.state:
-            return
-        assert state in NEXT[peer.state], f"{peer.state} -> {state}"  # noqa: S101 - our own table
-        peer.state = state
-        if reason is not None or state is PeerState.ONLINE:
-            peer.reason = reason
-        self._effects.append(self._news(peer))
-
-    def _news(self, peer: _Peer) -> PeerNews:
-        return PeerNews(peer.uid, peer.state, peer.path, peer.rtt, peer.reason, peer.standing)
+    def _turn(self, peer: Peer, state: PeerState, reason: str | None = None) -> None:
+        self._effects += peer.turn(state, reason)
 
     def _spread(self, seconds: float) -> float:
         """Return about so many seconds: not all do the same at once."""

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
-from typing import Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 from tincan.errors import UsageError
 from tincan.meet.events import MeetEvent, PlaceReady, PlaceTrouble, ServersOffered
@@ -17,6 +17,9 @@ from tincan.vpn.party.lan import LanLine
 from tincan.vpn.party.line import PartyLine
 from tincan.vpn.party.lines import AllLines
 from tincan.vpn.party.switchboard import SwitchboardLine
+
+TELL_AGAIN: Final = 600.0
+"""Seconds until the same trouble is told once more."""
 
 
 class Part(PartyLine, Protocol):
@@ -44,6 +47,7 @@ class Places:
         self._named = tuple(servers)
         self._offered: dict[str, tuple[IceServer, ...]] = {}
         self._tell = tell
+        self._told: dict[str, float] = {}
         self._parts: list[Part] = []
         self.troubles: dict[str, str | None] = {}
         """By place: what is wrong with it, or None."""
@@ -80,9 +84,17 @@ class Places:
             self.troubles[event.place] = None
         elif isinstance(event, PlaceTrouble):
             self.troubles[event.place] = event.text
+            if not self._is_news(event.text):
+                return
         elif isinstance(event, ServersOffered):
             self._offered[source] = event.servers  # the newest logins, in the place of those before
         self._tell(event)
+
+    def _is_news(self, text: str) -> bool:
+        """Whether a trouble was not told lately: a place may come and go every few seconds."""
+        now = asyncio.get_running_loop().time()
+        self._told = {said: at for said, at in self._told.items() if now < at + TELL_AGAIN}
+        return self._told.setdefault(text, now) == now
 
 
 @contextlib.asynccontextmanager

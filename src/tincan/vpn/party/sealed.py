@@ -40,9 +40,13 @@ class SealedLine:
         self._joined: frozenset[str] = frozenset()
         self._lock = asyncio.Lock()
 
-    async def set_circles(self, circles: Mapping[str, bytes]) -> None:
-        """See `Letters.set_circles`; joins their topics."""
+    def know(self, circles: Mapping[str, bytes]) -> None:
+        """See `Letters.set_circles`: from now on they can be written to. `run` joins their topics within a minute."""
         self._letters.set_circles(circles)
+
+    async def set_circles(self, circles: Mapping[str, bytes]) -> None:
+        """Know the circles, and join their topics."""
+        self.know(circles)
         await self._follow()
 
     async def say(self, circle: str, payload: bytes, to: PublicKeys | None = None) -> None:

@@ -34,6 +34,9 @@ UNSENT: Final = 64
 LAST_WORDS: Final = 0.5
 """Seconds that closing may take."""
 
+STEADY: Final = 10.0
+"""Seconds after which a connection counts as good, and the next try after it is a first one again."""
+
 FRESH_LOGINS: Final = 0.5
 """After this part of a TURN login's life another one is asked for."""
 
@@ -89,7 +92,8 @@ class SwitchboardLine:
         self._inbox = Inbox()
         self._topics: set[str] = set()
         self._unsent: asyncio.Queue[str] = asyncio.Queue(UNSENT)
-        self._open = False
+        self._since: float | None = None
+        """When the connection in use was welcomed."""
         self._troubled = False
         self._delay = FIRST_RETRY
         self._login_until: float | None = None
@@ -124,7 +128,7 @@ class SwitchboardLine:
         """See `PartyLine.close`. Whoever runs `run` cancels it after this: what was said last still leaves."""
         if not self._inbox.closed:
             self._inbox.close()
-            if self._open:
+            if self._since is not None:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(LAST_WORDS):
                         await self._unsent.join()
@@ -147,7 +151,9 @@ class SwitchboardLine:
             except _NotASwitchboard:
                 self._trouble("says what no switchboard would say")
             finally:
-                self._open = False
+                since, self._since = self._since, None
+            if since is not None and asyncio.get_running_loop().time() - since >= STEADY:
+                self._delay = FIRST_RETRY
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._delay * (1 + random.random() / 3)):  # noqa: S311 - jitter
                     await self._hurry.wait()
@@ -193,7 +199,7 @@ class SwitchboardLine:
                 self._unsent.task_done()
 
     def _take(self, frame: _Frame) -> None:
-        if not self._open and not isinstance(frame, _Welcome | _Error):
+        if self._since is None and not isinstance(frame, _Welcome | _Error):
             raise _NotASwitchboard
         match frame:
             case _Welcome():
@@ -214,19 +220,19 @@ class SwitchboardLine:
         if welcome.turn is not None:
             until = asyncio.get_running_loop().time() + welcome.turn.ttl * FRESH_LOGINS
             self._login_until = until
-        if self._open:
+        if self._since is not None:
             return
         while not self._unsent.empty():  # of the connection before, or from when there was none
             self._unsent.get_nowait()
             self._unsent.task_done()
-        self._open = True
+        self._since = asyncio.get_running_loop().time()
         if self._topics:
             self._put(type="join", topics=sorted(self._topics))
-        self._troubled, self._delay = False, FIRST_RETRY
+        self._troubled = False
         self._tell(PlaceReady(self.name))
 
     def _put(self, **frame: object) -> None:
-        if not self._open:
+        if self._since is None:
             return  # topics are joined, and whoever sent says it again, when there is a connection
         try:
             self._unsent.put_nowait(_encode(**frame))

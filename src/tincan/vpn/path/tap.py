@@ -63,7 +63,7 @@ class Tap:
             answer = fcntl.ioctl(self.fd, TUNSETIFF, struct.pack("16sH22x", name.encode(), flags))
         except OSError as exc:
             if exc.errno == errno.EBUSY:
-                raise DeviceMissing(f"The interface {name} is in use.") from exc
+                raise DeviceMissing(f"The interface {name} is in use; name another one with --tap.") from exc
             raise DeviceMissing(_no_right(exc)) from exc
         return answer[:16].rstrip(b"\0").decode()
 

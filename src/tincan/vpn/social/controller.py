@@ -21,7 +21,7 @@ from typing import Final, Protocol, TypeAlias
 from tincan.errors import ProtocolError, TinCanError, UsageError
 from tincan.identity import Identity
 from tincan.tasks import settle
-from tincan.vpn.group.network import virtual_interfaces
+from tincan.vpn.group.interfaces import virtual_interfaces
 from tincan.vpn.module.interface import Module
 from tincan.vpn.module.methods import Server
 from tincan.vpn.names.dns import SUFFIX

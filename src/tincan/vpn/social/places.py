@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 
 from tincan.link.dial import Settings
 from tincan.meet.events import MeetEvent
-from tincan.vpn.group.network import virtual_interfaces
+from tincan.vpn.group.interfaces import virtual_interfaces
 from tincan.vpn.module.methods import Server
 from tincan.vpn.party.line import PartyLine
 from tincan.vpn.party.places import MakePart, Places, open_places, server_url

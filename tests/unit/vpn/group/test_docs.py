@@ -7,7 +7,7 @@ from typing import get_args
 
 from tincan.vpn.group import certificate, join, membership
 from tincan.vpn.group.events import MemberStatus, NetworkStatus
-from tincan.vpn.party import messages, peers, replay, seal, states
+from tincan.vpn.party import messages, peer, replay, seal, states
 
 TEXT = (Path(__file__).parents[4] / "docs" / "net.md").read_text("utf-8")
 PROTOCOL = (Path(__file__).parents[4] / "docs" / "protocol.md").read_text("utf-8")
@@ -42,7 +42,7 @@ def test_states_labels_and_numbers_are_those_of_the_code() -> None:
     for words in (
         f"More than {policy.on_demand_above} members".lower(),
         f"refuses what was written more than {replay.WINDOW:.0f} s ago",
-        f"comes within {peers.CALL_AFTER:.0f} s",
+        f"comes within {peer.CALL_AFTER:.0f} s",
         f"not online after {policy.patience:.0f} s",
         f"and every {policy.hello_every:.0f} s",
         f"{seal.SMALLEST} x 2^n",

@@ -7,8 +7,8 @@ import random
 import msgspec
 import pytest
 
-from tincan.vpn.group.certificate import Certificate, Statement, commitment_of, sign
-from tincan.vpn.group.membership import Left, MemberLeft, Odd, Rotate, payload_of
+from tincan.vpn.group.certificate import VALIDITY, Certificate, Statement, commitment_of, sign
+from tincan.vpn.group.membership import Left, MemberLeft, Odd, Rotate, WeHaveRunOut, payload_of
 from tincan.vpn.group.state import KEPT_EPOCHS, GroupState, Known
 from tincan.vpn.party.keys import Keys
 from tincan.vpn.party.messages import Bye, Hello
@@ -122,6 +122,25 @@ def test_secrets_of_long_ago_are_forgotten() -> None:
         admin.ban(state.certificate().name, chance.randbytes)
     assert len(admin.secrets) == KEPT_EPOCHS
     assert max(admin.secrets) == admin.holds().epoch == KEPT_EPOCHS + 4
+
+
+def test_who_ran_out_is_forgotten_though_nobody_says_anything() -> None:
+    table = Table()
+    late = NOW - VALIDITY + 20
+    bob = invited(table.states["alice"], "bob", table.chance, late)
+    table.seats["alice"].core.reload(table.states["alice"], NOW)
+    seat = table.sit("bob", bob)
+    table.run(10)
+    assert everybody_knows(table, "alice", "bob")
+    alice = table.seats["alice"]
+    assert alice.core.next_deadline() == bob.certificate().expires
+    del table.seats["bob"]
+    table.run(15)
+    assert alice.peers() == set()
+    assert seat.others == []
+    seat.core.tick(table.now)
+    assert WeHaveRunOut() in seat.core.effects()
+    assert alice.core.next_deadline() == alice.core.state.certificate().expires
 
 
 # -- those who do not keep to the rules ---------------------------------------------

@@ -15,13 +15,17 @@ import pytest
 
 from tincan.errors import PeerRefused, TinCanError, UsageError
 from tincan.vpn.group import store
-from tincan.vpn.group.control import NotUp, Question, Refused, ask, serving
+from tincan.vpn.group.certificate import VALIDITY
+from tincan.vpn.group.control import NoAnswer, NotUp, Question, Refused, ask, serving
 from tincan.vpn.group.events import GroupEvent, MemberGone, MemberNews, NetworkStatus
-from tincan.vpn.group.network import GroupNetwork, UpSettings, status_of
+from tincan.vpn.group.network import GroupNetwork, UpSettings
+from tincan.vpn.group.soon import Soon
 from tincan.vpn.group.state import GroupState, create
+from tincan.vpn.group.statuses import status_of
 from tincan.vpn.module.memory import MemoryModule, MemoryNetwork
 from unit.switchboard.wire import switchboard
 from unit.vpn.group.groups import invited
+from virtualtime import in_virtual_time
 
 PATIENT = 30.0
 
@@ -120,7 +124,7 @@ async def test_who_is_invited_meanwhile_comes_in() -> None:
         made.up["alice"].reload()
         made.start("carol", group)
         await until(lambda: made.online("carol") == {"alice", "bob"})
-        assert [member.state for member in status_of("carol").members][:1] == ["away"]
+        assert [member.state for member in status_of("carol", time.time()).members][:2] == ["me", "away"]
 
 
 async def test_who_leaves_is_forgotten() -> None:
@@ -161,6 +165,59 @@ async def test_a_module_that_ends_ends_the_network() -> None:
             await running
 
 
+async def test_a_ban_of_somebody_whom_one_never_met_is_followed() -> None:
+    async with town("bob", "carol") as (made, _):
+        made.tasks["bob"].cancel()
+        store.remove("bob")
+        await until(lambda: made.online("carol") == {"alice"})
+        made.up["alice"].ban("bob")
+        await until(lambda: made.up["carol"].status().epoch == 2)
+        await until(lambda: made.online("carol") == {"alice"})
+        assert not made.tasks["carol"].done()
+
+
+async def test_one_who_leaves_does_not_end_the_network_of_an_admin_who_cannot_write(folder: Path) -> None:
+    async with town("bob") as (made, _):
+        await until(lambda: made.online("alice") == {"bob"})
+        (folder / "alice.json").unlink()
+        await made.up["bob"].leave()
+        await until(lambda: MemberGone("bob", banned=False) in made.events["alice"])
+        await until(lambda: any("could not be taken off" in getattr(e, "text", "") for e in made.events["alice"]))
+        assert not made.tasks["alice"].done()
+
+
+async def test_a_certificate_that_runs_out_is_told_before_and_ends_the_network() -> None:
+    chance, now = random.Random(1), time.time()
+    store.add(create("lan", "alice", now - VALIDITY + 1, chance.randbytes))
+    events: list[GroupEvent] = []
+    module = MemoryNetwork().module("lan")
+    settings = UpSettings(lan=True, names=False)
+    assert "runs out on" in (status_of("lan", now).trouble or "")
+    async with asyncio.timeout(PATIENT):
+        with pytest.raises(UsageError, match=r"ran out on .*make a new group"):
+            await GroupNetwork("lan", module, settings, events.append).run()
+        assert any("runs out on" in getattr(event, "text", "") for event in events)
+        with pytest.raises(UsageError, match="ran out on"):
+            await GroupNetwork("lan", module, settings, events.append).run()
+    assert "ran out on" in (status_of("lan", time.time()).trouble or "")
+
+
+@in_virtual_time
+async def test_what_is_wanted_often_is_done_seldom() -> None:
+    done: list[float] = []
+    soon = Soon(lambda: done.append(asyncio.get_running_loop().time()))
+    running = asyncio.create_task(soon.run())
+    began = asyncio.get_running_loop().time()
+    for _ in range(500):
+        soon.want()
+        await asyncio.sleep(0.01)
+    assert [round(at - began) for at in done] == [0, 1, 2, 3, 4]
+    running.cancel()
+    soon.finish()
+    soon.finish()
+    assert len(done) == 6
+
+
 # -- the socket ---------------------------------------------------------------------
 
 
@@ -181,9 +238,6 @@ async def test_questions_and_answers(folder: Path) -> None:
         with pytest.raises(Refused, match="not bob") as caught:
             await ask(folder, "lan", Question("ban", "bob"))
         assert caught.value.exit_code == 7
-        with pytest.raises(UsageError, match="up already"):
-            async with serving(folder, "lan", reply):
-                pass
         for junk in (b"\n", b"{}\n", b"\xff\n", b"x" * 100_000 + b"\n", b"[" * 60_000 + b"\n"):
             reader, writer = await asyncio.open_unix_connection(path)
             writer.write(junk)
@@ -193,6 +247,17 @@ async def test_questions_and_answers(folder: Path) -> None:
             writer.close()
         assert await ask(folder, "lan", Question("status")) is not None, "and it still answers"
     assert not path.exists()
+
+    async def odd(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"?\n")
+        await writer.drain()
+        writer.close()
+
+    silent = await asyncio.start_unix_server(odd, path)
+    with pytest.raises(NoAnswer, match="does not answer"):
+        await ask(folder, "lan", Question("status"))
+    silent.close()
+    path.unlink()
     path.touch()
     with pytest.raises(NotUp):
         await ask(folder, "lan", Question("status"))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import stat
+import time
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
 
@@ -11,7 +13,8 @@ import msgspec
 import pytest
 
 from tincan.errors import AuthenticationFailed, PeerRefused, ProtocolError, TinCanError, UsageError, WorldError
-from tincan.vpn.group import store
+from tincan.link.memory import MemoryLink
+from tincan.vpn.group import joining, store
 from tincan.vpn.group.addresses import (
     MAX_LABEL,
     SHARED,
@@ -19,14 +22,14 @@ from tincan.vpn.group.addresses import (
     free_label,
     ip6_of,
     is_label,
-    label,
     next_address,
     read_subnet,
     ula,
 )
-from tincan.vpn.group.certificate import sign
+from tincan.vpn.group.certificate import VALIDITY, sign
+from tincan.vpn.group.interfaces import MAX_NAME, tap_of
 from tincan.vpn.group.join import Inviter, Joiner, Refusal, Request, Thanks, Welcome, encode
-from tincan.vpn.group.state import GroupState
+from tincan.vpn.group.state import GroupState, Known
 from tincan.vpn.party.keys import Keys, PublicKeys, is_box
 from unit.vpn.group.groups import NOW, admin_state, invited
 
@@ -87,7 +90,13 @@ def test_subnets() -> None:
 
 
 def test_labels() -> None:
-    assert [label(text) for text in ("Älice", "a b", "-x-", "日本", "..")] == ["alice", "a-b", "x", "", ""]
+    assert [free_label(text, ()) for text in ("Älice", "a b", "-x-", "日本", "..")] == [
+        "alice",
+        "a-b",
+        "x",
+        "member",
+        "member",
+    ]
     assert is_label("a-1")
     assert not any(is_label(text) for text in ("", "A", "a.b", "-a", "a-", "x" * 64, "a\n"))
     assert free_label("日本", {"member"}) == "member-2"
@@ -196,6 +205,86 @@ def test_frames_out_of_turn_and_of_others() -> None:
         joiner.invited(encode(Refusal("no")))
 
 
+def test_a_long_name_that_somebody_has_becomes_another_good_one() -> None:
+    """Where it is cut may be anywhere, also in the middle of a word."""
+    for length in range(40, MAX_LABEL + 1):
+        wanted = "x" * length + "-" + "y" * 20
+        assert is_label(free_label(wanted, {free_label(wanted, ())}))
+
+
+def test_an_admin_who_restored_a_backup_gives_no_number_twice() -> None:
+    chance = random.Random(1)
+    admin = admin_state(chance)
+    backup = msgspec.json.decode(msgspec.json.encode(admin), type=GroupState)
+    bob = invited(admin, "bob", chance)
+    carol = invited(admin, "carol", chance)
+    admin.ban("carol", chance.randbytes)
+    backup.adopt(admin.statement, admin.secrets[2])
+    backup.meet(bob.card, bob.keys.public.sign, NOW)
+    dave = invited(backup, "dave", chance)
+    assert dave.certificate().serial > carol.certificate().serial > bob.certificate().serial
+    assert dave.certificate().address4 not in (bob.certificate().address4, backup.certificate().address4)
+
+
+def test_who_ran_out_and_is_invited_again_has_the_same_name_and_address() -> None:
+    chance = random.Random(1)
+    admin = admin_state(chance)
+    bob = invited(admin, "bob", chance)
+    again = invited(admin, "bob", chance, NOW + VALIDITY + 5)
+    assert (again.certificate().name, again.certificate().ip4) == ("bob", bob.certificate().ip4)
+    assert again.certificate().serial > bob.certificate().serial
+    assert len(admin.members) == 2
+    uid = bob.certificate().uid
+    admin.members = {uid: Known(bob.card), **admin.members}  # as a network that was up meanwhile still knows it
+    assert admin.ban("bob", chance.randbytes) == again.certificate()
+
+
+# -- over a link ---------------------------------------------------------------------
+
+
+async def test_joining_over_a_link(folder: Path) -> None:
+    store.add(admin_state(random.Random(1)))
+    async with asyncio.timeout(10):
+        alice, bob = MemoryLink.pair()
+        admitted, joined = await asyncio.gather(
+            joining.invite(alice.control, "lan", ("wss://can.example",)),
+            joining.join(bob.control, "bob", "here", ()),
+        )
+    assert joined.certificate() == admitted
+    assert store.load("here").switchboards == ["wss://can.example"]
+
+
+async def test_one_who_says_no_at_the_last_moment_is_told_to_be_on_the_list(folder: Path) -> None:
+    """Its name and address must not be given to somebody else: it may have the certificate."""
+    store.add(admin_state(random.Random(1)))
+    async with asyncio.timeout(10):
+        alice, bob = MemoryLink.pair()
+        inviting = asyncio.create_task(joining.invite(alice.control, "lan", ()))
+        joiner = Joiner("bob", random.Random(2).randbytes)
+        joiner.invited(await bob.control.receive())
+        await bob.control.send(joiner.request())
+        await bob.control.receive()
+        await bob.control.send(encode(Refusal("My disk is full.")))
+        with pytest.raises(PeerRefused, match=r"My disk is full.*net ban bob"):
+            await inviting
+    assert {c.name for c in store.load("lan").certificates().values()} == {"alice", "bob"}
+
+
+async def test_one_whose_thanks_are_lost_is_a_member(folder: Path) -> None:
+    admin, inviter, _, _ = talk()
+    async with asyncio.timeout(10):
+        alice, bob = MemoryLink.pair()
+        joining_it = asyncio.create_task(joining.join(bob.control, "bob", "here", ()))
+        await alice.control.send(inviter.begin())
+        request = await alice.control.receive()
+        welcome = inviter.receive(request, lambda keys, name: (admin.admit(keys, name, time.time()), admin))
+        assert welcome is not None
+        await alice.control.send(welcome)
+        await alice.close()
+        assert (await joining_it).name == "here"
+    assert store.names() == ["here"]
+
+
 # -- on disk ------------------------------------------------------------------------
 
 
@@ -246,4 +335,26 @@ def test_what_is_wrong_is_said_in_a_sentence(folder: Path) -> None:
         store.load("lan")
     (folder / "lan.json").chmod(0o644)
     with pytest.raises(UsageError, match="chmod"):
+        store.load("lan")
+
+
+def test_each_group_has_an_interface_of_its_own() -> None:
+    assert tap_of("lan") == "can-lan"
+    assert tap_of("elevenchars") == "can-elevenchars"
+    names = ("production-east", "production-west", "production-e", "production", "x" * MAX_LABEL)
+    assert len({tap_of(name) for name in names}) == len(names)
+    assert all(len(tap_of(name)) <= MAX_NAME for name in names)
+
+
+def test_a_file_that_has_another_name_is_called_by_it(folder: Path) -> None:
+    store.add(admin_state(random.Random(1)))
+    (folder / "lan.json").rename(folder / "home.json")
+    assert store.load("home").name == "home"
+
+
+def test_keys_of_another_length_are_damage(folder: Path) -> None:
+    state = admin_state(random.Random(1))
+    state.sign_seed = b"short"
+    store.add(state)
+    with pytest.raises(TinCanError, match="is damaged"):
         store.load("lan")

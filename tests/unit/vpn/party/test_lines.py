@@ -16,9 +16,10 @@ from tincan.vpn.party.fragments import CHUNK, HEADER, MAX_PARTIAL_PER_SENDER, PA
 from tincan.vpn.party.lan import LanLine
 from tincan.vpn.party.line import MAX_MESSAGE, LineClosed, MemoryRoom, PartyLine
 from tincan.vpn.party.lines import AllLines
-from tincan.vpn.party.places import open_places, server_url
+from tincan.vpn.party.places import TELL_AGAIN, Places, open_places, server_url
 from tincan.vpn.party.switchboard import SwitchboardLine
 from unit.switchboard.wire import switchboard
+from virtualtime import in_virtual_time
 
 ONE, TWO = "1" * 32, "2" * 32
 PATIENT = 20.0
@@ -213,6 +214,41 @@ def test_what_is_put_together_is_bounded() -> None:
     assembly.add("x", later[0], PATIENCE + 1)
     assert assembly.add("x", later[1], PATIENCE + 1) is not None, "the old ones are forgotten"
     assert assembly.add("y", begun[1][1], 0.1) is None, "from somebody else"
+
+
+@in_virtual_time
+async def test_a_trouble_that_comes_and_goes_is_told_once_in_a_while() -> None:
+    told: list[MeetEvent] = []
+    places = Places((), told.append)
+    for _ in range(100):
+        for event in (PlaceReady("a"), PlaceTrouble("a", "It is full."), PlaceTrouble("b", "It is gone.")):
+            places.hear("", event)
+            assert event.place in places.troubles
+        await asyncio.sleep(TELL_AGAIN / 101)
+    troubles = [event.text for event in told if isinstance(event, PlaceTrouble)]
+    assert troubles == ["It is full.", "It is gone."]
+    assert told.count(PlaceReady("a")) == 100
+    await asyncio.sleep(TELL_AGAIN)
+    places.hear("", PlaceTrouble("a", "It is full."))
+    assert told[-1] == PlaceTrouble("a", "It is full.")
+    assert places.troubles == {"a": "It is full.", "b": "It is gone."}
+
+
+def test_nobody_else_can_end_a_message() -> None:
+    """Whoever hears its first datagram knows its number."""
+    chance, assembly = random.Random(1), Assembly()
+    message = chance.randbytes(3000)
+    number = chance.randbytes(8)
+    first, second, third = cut(ONE, number, message)
+    assert assembly.add("x", first, 0.0) is None
+    assert assembly.add("evil", cut(ONE, number, b"else")[0], 0.0) == (ONE, b"else")
+    assert assembly.add("x", second, 0.0) is None
+    assert assembly.add("x", third, 0.0) == (ONE, message)
+    assert [assembly.add("x", datagram, 0.1) for datagram in (first, second, third)] == [None] * 3
+    by_another_way = [assembly.add("x by IPv6", datagram, 0.1) for datagram in (first, second, third)]
+    assert by_another_way == [None] * 3
+    assembly.ours(number)
+    assert assembly.add("y", cut(ONE, number, b"ours")[0], 0.2) is None
 
 
 def test_junk_from_the_lan() -> None:
