@@ -30,7 +30,7 @@ from tincan.vpn.party.seal import Letter, Letters
 from tincan.vpn.party.switchboard import SwitchboardLine
 
 ONE = "1" * 32
-PATIENT = 20.0
+PATIENT = 120.0
 
 Says = Callable[[ServerConnection], Awaitable[None]]
 

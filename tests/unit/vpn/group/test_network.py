@@ -23,7 +23,7 @@ from tincan.vpn.module.memory import MemoryModule, MemoryNetwork
 from unit.switchboard.wire import switchboard
 from unit.vpn.group.groups import invited
 
-PATIENT = 30.0
+PATIENT = 120.0
 
 
 class Town:
