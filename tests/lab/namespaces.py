@@ -160,6 +160,6 @@ def _libc() -> ctypes.CDLL:
 
 def _unused_prefix() -> str:
     while True:
-        prefix = f"tc{secrets.token_hex(2)}"
+        prefix = f"tc{secrets.token_hex(4)}"
         if not any(any(where.glob(f"{prefix}-*")) for where in (MOUNTS, FILES)):
             return prefix
