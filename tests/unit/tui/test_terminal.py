@@ -130,7 +130,7 @@ def test_alone_it_opens_the_start_screen(terminals: list[Terminal], tmp_path: Pa
 
 
 def test_an_error_is_told_after_the_screen_is_closed(terminals: list[Terminal], tmp_path: Path) -> None:
-    waiting = Terminal(tmp_path, "attach-string", "--timeout", "4")
+    waiting = Terminal(tmp_path, "attach-string", "--timeout", "12")
     terminals.append(waiting)
     assert waiting.ends() == 4
     waiting.sees("tin-can: Nobody came")
