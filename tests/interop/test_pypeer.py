@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from lab.cans import SERVER, Switchboard
-from lab.netlab import Host, Lab, Process, WaitTimeout, root_available
+from lab.friends import until
+from lab.netlab import PATIENCE, Host, Lab, Process, WaitTimeout, root_available
 
 pytestmark = [
     pytest.mark.skipif(not root_available(), reason="the laboratory needs Linux, root, ip and nft"),
@@ -49,13 +50,17 @@ class Street:
         """Return what the database has there."""
 
         def ask() -> Any:
-            connection = http.client.HTTPConnection(SERVER, 8080, timeout=5)
+            connection = http.client.HTTPConnection(SERVER, 8080, timeout=PATIENCE)
             connection.request("GET", path)
             found = json.loads(connection.getresponse().read())
             connection.close()
             return found
 
         return self.server.call(ask)
+
+    def forgets(self, room: str) -> None:
+        """Wait until the database has nothing of a room any more."""
+        until(lambda: self.get(f"/rooms/{room}.json") is None)
 
 
 class Pypeer:
@@ -67,7 +72,7 @@ class Pypeer:
     def do(self, *order: str) -> None:
         self.process.write_line(json.dumps(order))
 
-    def sees(self, kind: str, wanted: str = "", timeout: float = 15) -> str:
+    def sees(self, kind: str, wanted: str = "", timeout: float = PATIENCE) -> str:
         """Wait until its screen shows something, and return that."""
 
         def fits(line: str) -> bool:
@@ -87,7 +92,7 @@ class Pypeer:
             self.process.wait(10)
         except WaitTimeout:  # now and then it does not come to an end, after a link that ended; not ours to judge
             self.process.signal(9)
-            self.process.wait(5)
+            self.process.wait()
 
 
 class Can:
@@ -97,7 +102,7 @@ class Can:
         options = ["--pypeer", "--firebase", street.url, "--stun", street.stun, "--json"]
         self.process: Process = host.start([*TIN_CAN, command, *arguments, *options], env={"no_proxy": "*"})
 
-    def event(self, kind: str, timeout: float = 15) -> dict[str, Any]:
+    def event(self, kind: str, timeout: float = PATIENCE) -> dict[str, Any]:
         line = self.process.wait_line(lambda text: json.loads(text)["event"] == kind, timeout)
         found: dict[str, Any] = json.loads(line)
         return found
@@ -125,7 +130,7 @@ def test_pypeer_hosts_and_we_join(street: Street) -> None:
     room = pypeer.host_room(PASSWORD)
     can = Can(street, street.bob, "tap", f"{room.lower()}:{PASSWORD}")
     converse(pypeer, can)
-    assert street.get(f"/rooms/{room}.json") is None
+    street.forgets(room)
     assert "error" in street.get("/rooms.json")
     pypeer.quit()
     assert can.event("closed")["reason"] == "peer"
@@ -136,9 +141,10 @@ def test_we_host_and_pypeer_joins(street: Street) -> None:
     pypeer = Pypeer(street, street.alice)
     can = Can(street, street.bob, "attach-string")
     room = can.event("waiting")["code"]
+    wait_for_offer(street, room)
     pypeer.do("join", room, "")
     converse(pypeer, can)
-    assert street.get(f"/rooms/{room}.json") is None
+    street.forgets(room)
     can.process.close_stdin()
     assert can.process.wait() == 0, can.process.report()
     assert "connection lost" in pypeer.sees("toast", "OFFLINE")
@@ -161,6 +167,7 @@ def test_our_wrong_password(street: Street) -> None:
 def test_the_wrong_password_of_pypeer(street: Street) -> None:
     can = Can(street, street.bob, "attach-string", f"PWD001:{PASSWORD}")
     pypeer = Pypeer(street, street.alice)
+    wait_for_offer(street, "PWD001")
     pypeer.do("join", "PWD001", PASSWORD.upper())
     assert "Check your password" in pypeer.sees("toast", "AUTH")
     assert set(street.get("/rooms/PWD001.json")) == {"offer"}
@@ -180,14 +187,14 @@ def test_pypeer_with_pypeer(street: Street) -> None:
     assert joiner.sees("line", "one way") == "Peer: one way"
     joiner.do("say", "ja")
     assert host.sees("line", "ja") == "Peer: ja"
-    assert street.get(f"/rooms/{room}.json") is None
+    street.forgets(room)
     host.quit()
     joiner.quit()
 
 
 def test_a_room_that_is_given_up_is_deleted(street: Street) -> None:
     interrupted = Can(street, street.alice, "attach-string", "GONE01")
-    late = Can(street, street.bob, "attach-string", "GONE02:x", "--timeout", "2")
+    late = Can(street, street.bob, "attach-string", "GONE02:x", "--timeout", "10")
     for room in ("GONE01", "GONE02"):
         wait_for_offer(street, room)
     interrupted.process.signal(signal.SIGTERM)
@@ -195,14 +202,14 @@ def test_a_room_that_is_given_up_is_deleted(street: Street) -> None:
     assert late.event("error")["code"] == 4
     assert late.process.wait() == 4
     for room in ("GONE01", "GONE02"):
-        assert street.get(f"/rooms/{room}.json") is None
+        street.forgets(room)
 
 
 def wait_for_offer(street: Street, room: str) -> None:
     """Read the database's stream until the offer is there."""
 
     def listen() -> None:
-        connection = http.client.HTTPConnection(SERVER, 8080, timeout=10)
+        connection = http.client.HTTPConnection(SERVER, 8080, timeout=PATIENCE)
         connection.request("GET", f"/rooms/{room}/offer.json", headers={"Accept": "text/event-stream"})
         answer = connection.getresponse()
         while b"payload" not in answer.readline():

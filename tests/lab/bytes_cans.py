@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from lab.cans import SECRET, TIN_CAN, settings
-from lab.netlab import Host
+from lab.netlab import PATIENCE, Host
 
 
 class ByteCan:
@@ -29,7 +29,7 @@ class ByteCan:
             script += f" > {shlex.quote(str(stdout))}"
         self.process = host.start(["sh", "-c", script], env=settings())
 
-    def event(self, kind: str, timeout: float = 30) -> dict[str, Any]:
+    def event(self, kind: str, timeout: float = PATIENCE) -> dict[str, Any]:
         """Return the next event of a kind, passing over others."""
 
         def wanted(text: str) -> bool:
@@ -45,7 +45,7 @@ class ByteCan:
         found = [json.loads(line) for line in text.splitlines() if line.startswith("{") and line.endswith("}")]
         return [event for event in found if event["event"] == kind]
 
-    def wait(self, timeout: float = 60) -> int:
+    def wait(self, timeout: float = PATIENCE) -> int:
         """Return its exit code."""
         return self.process.wait(timeout)
 
@@ -71,7 +71,7 @@ class Transfer:
         taking = ["--to", str(target), "--yes", *(["--overwrite"] if more.get("overwrite") else [])]
         return cls(sender, ByteCan(hosts[1], "receive", phrase, *options, *taking))
 
-    def codes(self, timeout: float = 60) -> tuple[int, int]:
+    def codes(self, timeout: float = PATIENCE) -> tuple[int, int]:
         """Return both exit codes, the sender's first."""
         return self.sender.wait(timeout), self.receiver.wait(timeout)
 

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from lab.netlab import Host, Lab, Process, Router, TurnServer, WaitTimeout
+from lab.netlab import PATIENCE, Host, Lab, Process, Router, TurnServer, WaitTimeout
 
 TIN_CAN = [sys.executable, "-m", "tincan"]
 PORT = 8080
@@ -52,10 +52,10 @@ class Switchboard:
 
     def _start(self) -> Process:
         process = tin_can(self.host, "switchboard", *self._options)
-        process.wait_line("listens at", timeout=20, stream="stderr")
+        process.wait_line("listens at", stream="stderr")
         return process
 
-    def wait_for_lines(self, count: int, timeout: float = 20) -> None:
+    def wait_for_lines(self, count: int, timeout: float = PATIENCE) -> None:
         """Wait until so many mailboxes are open."""
         deadline = time.monotonic() + timeout
         while (found := self.host.call(self._mailboxes)) != count:
@@ -64,7 +64,7 @@ class Switchboard:
             time.sleep(0.02)
 
     def _mailboxes(self) -> int:
-        connection = http.client.HTTPConnection(self.host.address, PORT, timeout=5)
+        connection = http.client.HTTPConnection(self.host.address, PORT, timeout=PATIENCE)
         with contextlib.closing(connection):
             connection.request("GET", "/metrics")
             lines = connection.getresponse().read().decode().splitlines()
@@ -74,7 +74,7 @@ class Switchboard:
     def kill(self) -> None:
         """Kill it without a chance to say anything."""
         self.process.signal(9)
-        self.process.wait(5)
+        self.process.wait()
 
     def restart(self) -> None:
         """Start it again, with nothing remembered."""
@@ -86,11 +86,10 @@ class Can:
 
     def __init__(self, host: Host, command: str, *arguments: str, env: dict[str, str] | None = None) -> None:
         self.host = host
-        self.started = time.monotonic()
         self.process = tin_can(host, command, "--json", "--name", host.name, *arguments, env=env)
 
     def event(
-        self, kind: str, timeout: float = 20, *, until: Callable[[dict[str, Any]], bool] = lambda event: True
+        self, kind: str, timeout: float = PATIENCE, *, until: Callable[[dict[str, Any]], bool] = lambda event: True
     ) -> dict[str, Any]:
         """Return the next event of a kind, or the next one that is wanted, passing over others."""
 
@@ -114,12 +113,12 @@ class Can:
         """Type a line."""
         self.process.write_line(text)
 
-    def hang_up(self, timeout: float = 20) -> int:
+    def hang_up(self, timeout: float = PATIENCE) -> int:
         """End its input and return its exit code."""
         self.process.close_stdin()
         return self.process.wait(timeout)
 
-    def wait(self, timeout: float = 20) -> int:
+    def wait(self, timeout: float = PATIENCE) -> int:
         """Return its exit code."""
         return self.process.wait(timeout)
 
@@ -190,8 +189,8 @@ def meet(
 
 def converse(a: Can, b: Can) -> tuple[str, str]:
     """Say something each way over the string; return the paths that both report."""
-    path_a = a.event("connected", 40)["path"]
-    path_b = b.event("connected", 40)["path"]
+    path_a = a.event("connected")["path"]
+    path_b = b.event("connected")["path"]
     a.say("one way, ümläut ✓")
     assert b.event("message")["text"] == "one way, ümläut ✓"
     b.say("and back")

@@ -1,14 +1,13 @@
 """A can without a side of its own, for the laboratory: ``python first_come.py PHRASE [SWITCHBOARD [STUN]]``.
 
-Prints the side it has come to once the string is tied, the seconds that took,
-and what the other can said.
+Prints the side it has come to once the string is tied, the path, and what the
+other can said.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sys
-import time
 
 from tincan.errors import TinCanError
 from tincan.link.dial import LinkEvent, Settings, tie_string
@@ -19,17 +18,16 @@ from tincan.nat.servers import parse_server
 
 async def main(phrase: str, *servers: str) -> None:
     """Tie the string, say something, hear something."""
-    began = time.monotonic()
     sides: list[str] = []
 
     def tell(event: LinkEvent) -> None:
         if isinstance(event, SideTaken):
             sides.append(event.side.value)
 
-    settings = Settings(servers[:1], servers=tuple(map(parse_server, servers[1:])), timeout=60)
+    settings = Settings(servers[:1], servers=tuple(map(parse_server, servers[1:])), timeout=120)
     print("begun", flush=True)
     async with tie_string(None, parse(phrase), settings, tell) as link:
-        print(f"tied {' '.join(sides)} {time.monotonic() - began:.2f} {link.status.path.value}", flush=True)
+        print(f"tied {' '.join(sides)} {link.status.path.value}", flush=True)
         await link.control.send(f"from {sides[-1]}".encode())
         print("heard", (await link.control.receive()).decode(), flush=True)
         await link.control.drain()

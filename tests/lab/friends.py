@@ -9,10 +9,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from lab.cans import SECRET, Town, tin_can
-from lab.netlab import Host, Process, WaitTimeout
+from lab.netlab import PATIENCE, Host, Process, WaitTimeout
 
-WITHIN = 40.0
-"""Seconds for anything, on a loaded machine."""
+WITHIN = PATIENCE
 
 
 class Person:
@@ -70,7 +69,7 @@ class Person:
     def ping(self, name: str, *more: str, count: int = 3) -> str:
         """Ping a name until every packet comes back."""
         argv = ["ping", "-n", "-c", str(count), "-i", "0.05", "-W", "5", *more, name]
-        for _ in range(4):
+        for _ in range(20):
             done = self.host.run(argv, timeout=WITHIN)
             if f" {count} received" in done.stdout:
                 return done.stdout

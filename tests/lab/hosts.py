@@ -16,7 +16,7 @@ from lab import wire
 from lab.namespaces import LabError, Namespace
 from lab.nat import INSIDE, OUTSIDE, Cable, NatRules, black_hole_rules, switch_rules
 from lab.priority import keep_time
-from lab.processes import Process
+from lab.processes import PATIENCE, Process
 
 if TYPE_CHECKING:
     from lab.netlab import Lab
@@ -136,7 +136,7 @@ class Network:
             self.lab.processes.append(process)
             return process
 
-    def _wait_usable(self, namespace: Namespace, interface: str, port: str, timeout: float = 10) -> None:
+    def _wait_usable(self, namespace: Namespace, interface: str, port: str, timeout: float = PATIENCE) -> None:
         """Wait until the kernel has got round to everything that makes a link carry packets.
 
         A moment after a link is up its switch port opens, its IPv6 link-local address appears, and its IPv6
@@ -229,7 +229,7 @@ class Host:
         *,
         input: str | None = None,  # as subprocess.run() calls it
         env: Mapping[str, str] | None = None,
-        timeout: float = 30,
+        timeout: float = PATIENCE,
     ) -> subprocess.CompletedProcess[str]:
         """Run a program here to its end; the caller looks at the exit status."""
         process = self.start(argv, env=env)
@@ -252,7 +252,7 @@ class Host:
         *,
         family: int = socket.AF_INET,
         port: int = 0,
-        timeout: float = 5,
+        timeout: float = PATIENCE,
     ) -> socket.socket:
         """Open a socket on this host, bound to a port on all addresses."""
         sock = self.namespace.socket(family, kind)

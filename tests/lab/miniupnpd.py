@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal
 
 from lab.namespaces import LabError
 from lab.nat import INSIDE, OUTSIDE
+from lab.processes import PATIENCE
 
 if TYPE_CHECKING:
     from lab.hosts import Host, Router
@@ -74,7 +75,9 @@ def program() -> str | None:
     return shutil.which("miniupnpd", path="/usr/sbin:/usr/local/sbin:/usr/bin:/sbin")
 
 
-def start_miniupnpd(router: Router, methods: Collection[Method], *, igd: int = 2, timeout: float = 10) -> Process:
+def start_miniupnpd(
+    router: Router, methods: Collection[Method], *, igd: int = 2, timeout: float = PATIENCE
+) -> Process:
     """Start it on a router and return when it is ready. ``igd``: the version of UPnP's device that it is."""
     path = program()
     if path is None:

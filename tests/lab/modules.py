@@ -14,14 +14,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from lab.cans import TIN_CAN, settings
-from lab.netlab import Host, Process
+from lab.netlab import PATIENCE, Host, Process
 from tincan.vpn.module.client import SocketModule, connect
 from tincan.vpn.module.events import CandidatesFound, Event, LinkChanged
 from tincan.vpn.module.methods import Candidate, Description, Server
 from tincan.vpn.module.states import State
 
-WITHIN = 30.0
-"""Seconds for anything, on a loaded machine."""
+WITHIN = PATIENCE
 
 E = TypeVar("E", bound=Event)
 
@@ -59,7 +58,7 @@ class Controller:
 
     async def ping(self, other: str, count: int = 3) -> None:
         """Ping an address through the network; every packet must come back, if perhaps at a second try."""
-        for _ in range(5):
+        for _ in range(20):
             done = await asyncio.to_thread(
                 self.host.run, ["ping", "-n", "-c", str(count), "-i", "0.05", "-W", "2", other], timeout=WITHIN
             )

@@ -1,8 +1,8 @@
 """Network namespaces: made under names of one run, entered by threads, removed whatever happens.
 
-Removal belongs to a reaper: a small shell in a session of its own that waits on a pipe. It cleans up when
-the lab says so and just as well when the pipe closes because the lab's process died, SIGKILL included. It
-touches only names that begin with the run's prefix.
+Removal belongs to a reaper (`lab.reaper`): a small program in a session of its own that waits on a pipe. It
+cleans up when the lab says so and just as well when the pipe closes because the lab's process died, SIGKILL
+included. It touches only names that begin with the run's prefix.
 """
 
 from __future__ import annotations
@@ -22,28 +22,14 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
+from lab import reaper
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
 CLONE_NEWNET = 0x40000000  # <sched.h>
-MOUNTS = Path("/run/netns")  # where `ip netns` keeps the names
-FILES = Path("/etc/netns")  # `ip netns exec NAME` mounts FILES/NAME/* over the files in /etc
-
-# Names go first, so that nobody can enter any more; who is inside is known by the numbers of the namespaces,
-# and who is just about to enter (`ip netns exec NAME ...`) by the name among its arguments.
-REAPER = r"""
-read -r _
-spaces=$(stat -c "net:[%i]" /run/netns/"$1"-*)
-for path in /run/netns/"$1"-*; do [ -e "$path" ] && echo "netns del ${path##*/}"; done | ip -force -batch -
-for _ in 1 2 3 4 5 6 7 8 9; do
-  inside=$(find /proc/[0-9]*/ns/net -maxdepth 0 -printf '%l %p\n' | grep -F "${spaces:-none}")
-  entering=$(grep -lsz "^$1-" /proc/[0-9]*/cmdline)
-  pids=$(echo "$inside" "$entering" | grep -o '/proc/[0-9]*' | cut -d/ -f3)
-  [ -n "$pids" ] || break
-  kill -KILL $pids
-done
-rm -rf /etc/netns/"$1"-* "$2"
-"""
+MOUNTS = Path(reaper.MOUNTS)
+FILES = Path(reaper.FILES)
 
 
 class LabError(Exception):
@@ -65,7 +51,7 @@ class Registry:
         self.directory = Path(tempfile.mkdtemp(prefix=f"{self.prefix}-"))
         self._names: set[str] = set()
         self._reaper = subprocess.Popen(
-            ["/bin/sh", "-c", REAPER, "reaper", self.prefix, str(self.directory)],
+            [sys.executable, "-I", "-S", reaper.__file__, self.prefix, str(self.directory)],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -83,7 +69,7 @@ class Registry:
         """Give a label nobody has: stem1, stem2, ..."""
         return next(label for n in range(1, 10_000) if (label := f"{stem}{n}") not in self._names)
 
-    def close(self, timeout: float = 30) -> None:
+    def close(self, timeout: float = 120) -> None:
         """Have the reaper kill what still runs in the namespaces and remove them."""
         self._reaper.communicate(b"done\n", timeout)
 
@@ -174,6 +160,6 @@ def _libc() -> ctypes.CDLL:
 
 def _unused_prefix() -> str:
     while True:
-        prefix = f"tc{secrets.token_hex(2)}"
+        prefix = f"tc{secrets.token_hex(4)}"
         if not any(any(where.glob(f"{prefix}-*")) for where in (MOUNTS, FILES)):
             return prefix

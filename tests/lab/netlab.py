@@ -22,9 +22,10 @@ from lab.coturn import TurnServer, start_coturn
 from lab.hosts import Family, Host, Network, Router
 from lab.namespaces import LabError, Registry, root_available
 from lab.nat import NatKind, NatRules
-from lab.processes import Process, WaitTimeout
+from lab.processes import PATIENCE, Process, WaitTimeout
 
 __all__ = [
+    "PATIENCE",
     "Family",
     "Host",
     "Lab",
@@ -146,7 +147,7 @@ class Lab:
         secret: str | None = None,
         tls: bool = False,
         ipv6: bool = False,
-        timeout: float = 10,
+        timeout: float = PATIENCE,
     ) -> TurnServer:
         """Start coturn on a host and wait until it answers.
 

@@ -49,7 +49,7 @@ def _ask_all(tap: str, count: int) -> set[str]:
     return found
 
 
-def gets_lease(server: Member, client: Member, within: float = 4) -> bool:
+def gets_lease(server: Member, client: Member, within: float) -> bool:
     """Whether a DHCPDISCOVER of one member reaches dnsmasq on another one, and the offer comes back."""
     base = server.address.rpartition(".")[0]
     argv = [

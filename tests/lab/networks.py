@@ -16,13 +16,12 @@ from typing import Any
 import msgspec
 
 from lab.cans import tin_can
-from lab.netlab import Host, Process
+from lab.netlab import PATIENCE, Host, Process
 from tincan.vpn.group.state import GroupState, Known, create
 from tincan.vpn.module.methods import Mode
 from tincan.vpn.party.keys import Keys
 
-WITHIN = 40.0
-"""Seconds for anything, on a loaded machine."""
+WITHIN = PATIENCE
 
 
 class Member:
@@ -86,7 +85,7 @@ class Member:
     def down(self) -> None:
         """Take it down, in good order."""
         assert self.process is not None
-        assert self.process.stop(20) == 0, self.process.report()
+        assert self.process.stop() == 0, self.process.report()
         self.process = None
 
     def event(self, kind: str, within: float = WITHIN, **fields: Any) -> dict[str, Any]:
@@ -124,7 +123,7 @@ class Member:
 
     def ping(self, target: str, count: int = 2) -> float:
         """Ping through the network until all answers have come; return the last round trip in ms."""
-        for _ in range(6):
+        for _ in range(20):
             done = self.host.run(["ping", "-n", "-c", str(count), "-i", "0.1", "-W", "2", target], timeout=WITHIN)
             if f" {count} received" in done.stdout:
                 return float(done.stdout.rsplit("time=", 1)[1].split()[0])

@@ -13,12 +13,12 @@ from collections.abc import Callable
 
 import pytest
 
-from lab.netlab import Host, Lab
+from lab.netlab import PATIENCE, Host, Lab
 
 Address = tuple[str, int]
 
 
-def eventually(condition: Callable[[], bool], timeout: float = 10) -> None:
+def eventually(condition: Callable[[], bool], timeout: float = PATIENCE) -> None:
     deadline = time.monotonic() + timeout
     while not condition():
         assert time.monotonic() < deadline, "did not come true in time"
@@ -48,7 +48,7 @@ def connect(client: Host, server: Host, port: int) -> str:
         near.connect((server.address, port))
         far, source = listener.accept()
         with far:
-            far.settimeout(5)
+            far.settimeout(PATIENCE)
             near.sendall(b"?")
             assert far.recv(1) == b"?"
             far.sendall(b"!")

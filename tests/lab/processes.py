@@ -17,6 +17,12 @@ from lab.namespaces import LabError, Namespace
 Matcher = str | re.Pattern[str] | Callable[[str], bool]
 Stream = Literal["stdout", "stderr"]
 
+PATIENCE = 120.0
+"""Seconds to wait for anything, unless somebody says otherwise: a machine may be slow, and busy with other tests."""
+
+LINGER = 30.0
+"""Seconds in which all that a program wrote is read once it has ended; a daemonized child may keep the pipe open."""
+
 SHOWN = 4000  # characters of each stream in a failure message
 
 
@@ -86,7 +92,7 @@ class Process:
         """Everything written to standard error until now."""
         return self._streams["stderr"].content.decode(errors="replace")
 
-    def wait_line(self, wanted: Matcher, timeout: float = 10, stream: Stream = "stdout") -> str:
+    def wait_line(self, wanted: Matcher, timeout: float = PATIENCE, stream: Stream = "stdout") -> str:
         """Return the next matching line, without its line end; fails at the deadline or the stream's end."""
         line = self._streams[stream].find(_predicate(wanted), time.monotonic() + timeout)
         if line is None:
@@ -95,7 +101,7 @@ class Process:
             raise WaitTimeout(f"{problem} {wanted!r}\n{self.report()}")
         return line
 
-    def read_line(self, timeout: float = 10, stream: Stream = "stdout") -> str:
+    def read_line(self, timeout: float = PATIENCE, stream: Stream = "stdout") -> str:
         """Return the next line, whatever it says."""
         return self.wait_line(_anything, timeout, stream)
 
@@ -123,17 +129,17 @@ class Process:
         """Send a signal to the program alone."""
         self._popen.send_signal(number)
 
-    def wait(self, timeout: float = 10) -> int:
+    def wait(self, timeout: float = PATIENCE) -> int:
         """Wait for the end and return the exit status; the output is complete then."""
         try:
             status = self._popen.wait(timeout)
         except subprocess.TimeoutExpired:
             raise WaitTimeout(f"still running after {timeout:g} s\n{self.report()}") from None
         for reader in self._streams.values():
-            reader.join(1)  # a daemonized child may keep the pipe open
+            reader.join(LINGER)
         return status
 
-    def stop(self, timeout: float = 5) -> int:
+    def stop(self, timeout: float = PATIENCE) -> int:
         """Ask the program to end (SIGTERM), and insist (SIGKILL) after the timeout."""
         self.signal(signal.SIGTERM)
         try:
@@ -144,12 +150,13 @@ class Process:
 
     def close(self) -> None:
         """Kill the program with all of its group and let go of the pipes."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._popen.pid, signal.SIGKILL)
+        if self._popen.returncode is None:  # else its number may be another program's by now
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._popen.pid, signal.SIGKILL)
         self.close_stdin()
         self._popen.wait()
         for reader in self._streams.values():
-            reader.join(1)
+            reader.join(LINGER)
 
     def report(self) -> str:
         """Say what was run and what it wrote."""

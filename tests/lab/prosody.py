@@ -10,7 +10,7 @@ from pathlib import Path
 
 from lab.hosts import Host
 from lab.namespaces import LabError
-from lab.processes import Process
+from lab.processes import PATIENCE, Process
 
 PORT = 5222
 DOMAIN = "can.test"
@@ -109,9 +109,9 @@ class Prosody:
     def stop(self) -> None:
         """End it."""
         self.process.signal(9)
-        self.process.wait(5)
+        self.process.wait()
 
-    def _start(self, timeout: float = 20) -> Process:
+    def _start(self, timeout: float = PATIENCE) -> Process:
         process = self.host.start(self._argv)
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline and process.returncode is None:

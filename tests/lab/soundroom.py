@@ -105,7 +105,7 @@ class SoundRoom:
             self._spawn("parec", "--device=room.monitor", "--latency-msec=10", stdout=file)
         self._wait(lambda: awake.stat().st_size > 0)
 
-    def _wait(self, ready: Callable[[], bool], seconds: float = 10) -> None:
+    def _wait(self, ready: Callable[[], bool], seconds: float = 120) -> None:
         deadline = time.monotonic() + seconds
         while not ready():
             if self._server is None or self._server.poll() is not None or time.monotonic() > deadline:
@@ -136,7 +136,7 @@ class SoundRoom:
             env={**os.environ, **self.environment},
             capture_output=True,
             text=True,
-            timeout=10,
+            timeout=120,
         )
         if done.returncode:
             raise SoundRoomError(f"pactl {' '.join(words)}: {done.stderr.strip()}")
@@ -201,7 +201,7 @@ class SoundRoom:
                 yield take
             finally:
                 recorder.terminate()
-                recorder.wait(5)
+                recorder.wait(120)
 
     def _spawn(
         self, program: str, *arguments: str, stdin: IO[bytes] | None = None, stdout: IO[bytes] | None = None

@@ -15,7 +15,7 @@ XOR_MAPPED_ADDRESS = 0x0020
 RETRANSMIT = 0.1  # seconds; RFC 8489 says 0.5, a lab has no long roads
 
 
-def mapped_address(sock: socket.socket, server: tuple[str, int], timeout: float = 5) -> tuple[str, int]:
+def mapped_address(sock: socket.socket, server: tuple[str, int], timeout: float = 120) -> tuple[str, int]:
     """Ask a STUN server under which address and port it sees this UDP socket."""
     deadline = time.monotonic() + timeout
     transaction = secrets.token_bytes(12)

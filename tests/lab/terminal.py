@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from lab.netlab import Host, WaitTimeout
+from lab.netlab import PATIENCE, Host, WaitTimeout
 
 COLUMNS, LINES = 80, 24
 
@@ -146,7 +146,7 @@ class Person:
         """Press keys."""
         os.write(self._master, os.fsencode(text))
 
-    def reads(self, text: str, timeout: float = 10) -> None:
+    def reads(self, text: str, timeout: float = PATIENCE) -> None:
         """Wait until the program has written something."""
         deadline = time.monotonic() + timeout
         with self._changed:
@@ -154,7 +154,7 @@ class Person:
                 if not self._changed.wait(deadline - time.monotonic()):
                     raise WaitTimeout(f"{text!r} was not written in {timeout:g} s:\n{self._output!r}")
 
-    def sees(self, condition: Callable[[Screen], bool], timeout: float = 10) -> Screen:
+    def sees(self, condition: Callable[[Screen], bool], timeout: float = PATIENCE) -> Screen:
         """Wait until the screen is as it should be."""
         deadline = time.monotonic() + timeout
         with self._changed:
@@ -164,7 +164,7 @@ class Person:
                     raise WaitTimeout(f"the screen is not so after {timeout:g} s:\n{shown}\n{self._output!r}")
         return screen
 
-    def sees_line(self, text: str, timeout: float = 10) -> Screen:
+    def sees_line(self, text: str, timeout: float = PATIENCE) -> Screen:
         """Wait until there is a line with this text in it."""
         return self.sees(lambda screen: any(text in line for line in screen.lines), timeout)
 
@@ -179,12 +179,12 @@ class Person:
 
         return self.sees(there)
 
-    def wait(self, timeout: float = 10) -> int:
+    def wait(self, timeout: float = PATIENCE) -> int:
         """Return the exit code, once all output is there."""
         status = self.process.wait(timeout)
         self.settings_restored = self._settings() == self._before
         os.close(self._slave)
-        self._reader.join(5)
+        self._reader.join(PATIENCE)
         os.close(self._master)
         return status
 

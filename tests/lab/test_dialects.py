@@ -18,7 +18,6 @@ class DialectCan(Can):
 
     def __init__(self, host: Host, command: str, *arguments: str, env: dict[str, str] | None = None) -> None:
         self.host = host
-        self.started = time.monotonic()
         clean = {"no_proxy": "*", "TIN_CAN_PHRASE": "", "XDG_CONFIG_HOME": "/nonexistent"}
         argv = [*TIN_CAN, command, *arguments, "--json", "--name", host.name]
         self.process = host.start(argv, env=clean | (env or {}))
@@ -41,7 +40,7 @@ class Place:
 
 def exchange(a: Can, b: Can, *, shout: bool = False) -> tuple[str, str]:
     """Say something each way; return the paths. ``shout``: it arrives in capitals."""
-    paths = a.event("connected", 30)["path"], b.event("connected", 30)["path"]
+    paths = a.event("connected")["path"], b.event("connected")["path"]
     a.say("hello there")
     b.say("and back")
     assert b.event("message")["text"] == ("HELLO THERE" if shout else "hello there")

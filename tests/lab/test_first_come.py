@@ -17,16 +17,16 @@ def start(host: Host, *servers: str) -> Process:
     return host.start([sys.executable, DRIVER, SECRET, *servers], env=settings())
 
 
-def tied(can: Process) -> tuple[str, float, str]:
-    """Return the side that a can has come to, the seconds it took, and the path."""
-    _, side, seconds, path = can.wait_line("^tied ", timeout=40).split()
-    return side, float(seconds), path
+def tied(can: Process) -> tuple[str, str]:
+    """Return the side that a can has come to, and the path."""
+    _, side, path = can.wait_line("^tied ").split()
+    return side, path
 
 
-def meet(first: Process, second: Process) -> tuple[float, str]:
-    """Let both say something and end; return how long the second one took, and the path."""
+def meet(first: Process, second: Process) -> str:
+    """Let both say something and end; return the second one's path."""
     sides = {can: tied(can) for can in (first, second)}
-    assert {side for side, _, _ in sides.values()} == {"attach", "tap"}
+    assert {side for side, _ in sides.values()} == {"attach", "tap"}
     for can, other in ((first, second), (second, first)):
         can.wait_line(f"^heard from {sides[other][0]}$")
     for can in (first, second):
@@ -34,7 +34,7 @@ def meet(first: Process, second: Process) -> tuple[float, str]:
     for can in (first, second):
         assert can.wait() == 0, can.report()
         assert "Traceback" not in can.stderr
-    return sides[second][1:]
+    return sides[second][1]
 
 
 def waits(can: Process) -> None:
@@ -51,9 +51,7 @@ def test_the_second_comes_later_on_a_lan(lab: Lab) -> None:
     lan = lab.lan()
     first = start(lan.host("alice"))
     waits(first)
-    seconds, path = meet(first, start(lan.host("bob")))
-    assert path == "lan"
-    assert seconds < 8  # as soon as the first one's turn comes, if it is just looking
+    assert meet(first, start(lan.host("bob"))) == "lan"
 
 
 @pytest.mark.parametrize("apart", [0.0, 0.4])
@@ -64,15 +62,12 @@ def test_both_come_at_once_on_a_lan(lab: Lab, apart: float) -> None:
     if apart:
         with pytest.raises(TimeoutError):
             first.wait(apart)
-    seconds, path = meet(first, start(bob))
-    assert path == "lan"
-    assert seconds < 15
+    assert meet(first, start(bob)) == "lan"
 
 
 def test_both_come_at_once_on_one_machine(lab: Lab) -> None:
     host = lab.isolated("desk")
-    seconds, _ = meet(start(host), start(host))
-    assert seconds < 12
+    meet(start(host), start(host))
 
 
 # -- a switchboard -----------------------------------------------------------------
@@ -84,14 +79,10 @@ def test_the_second_comes_later_across_two_nats(lab: Lab) -> None:
     servers = town.switchboard.url, town.turn.stun_url
     first = start(alice, *servers)
     waits(first)
-    seconds, path = meet(first, start(bob, *servers))
-    assert path == "direct-udp"
-    assert seconds < 4
+    assert meet(first, start(bob, *servers)) == "direct-udp"
 
 
 def test_both_come_at_once_across_two_nats(lab: Lab) -> None:
     town = Town(lab)
     servers = town.switchboard.url, town.turn.stun_url
-    seconds, path = meet(*[start(host, *servers) for host in town.hosts])
-    assert path == "direct-udp"
-    assert seconds < 6
+    assert meet(*[start(host, *servers) for host in town.hosts]) == "direct-udp"

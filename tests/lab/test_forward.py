@@ -16,7 +16,7 @@ import pytest
 
 from lab.bytes_cans import ByteCan, digest
 from lab.cans import SECRET, Town
-from lab.netlab import Host, Lab
+from lab.netlab import PATIENCE, Host, Lab
 
 Ends = tuple[ByteCan, ByteCan]
 
@@ -34,7 +34,7 @@ class Site:
 
 def fetch(host: Host, port: int, to: Path) -> int:
     """Get the page at a port of the loopback; return curl's exit code."""
-    command = ["curl", "-s", "-m", "20", "--noproxy", "*", "-o", str(to), f"http://127.0.0.1:{port}/page"]
+    command = ["curl", "-s", "-m", "120", "--noproxy", "*", "-o", str(to), f"http://127.0.0.1:{port}/page"]
     return host.run(command).returncode
 
 
@@ -59,8 +59,8 @@ def tied(town: Town, near: list[str], far: list[str]) -> Ends:
 def interrupted(ends: Ends) -> None:
     """Ctrl-C at the first ends both, with nothing left behind."""
     ends[0].process.signal(signal.SIGINT)
-    assert ends[0].wait(10) == 130
-    assert ends[1].wait(10) == 0, ends[1].process.report()
+    assert ends[0].wait() == 130
+    assert ends[1].wait() == 0, ends[1].process.report()
     assert "Traceback" not in ends[0].process.stderr + ends[1].process.stderr
 
 
@@ -77,19 +77,21 @@ def test_both_directions_and_several_ports_at_once(town: Town, tmp_path: Path) -
     wishes = ["-L", "8080:127.0.0.1:8000", "-L", "8081:localhost:8001", "-R", "9090:localhost:9000"]
     ends = tied(town, wishes, ["--allow", "127.0.0.1:8000", "--allow", "localhost:*", "--allow-listen", "9090"])
     for can in ends:
-        assert can.event("stream") == {"event": "stream", "path": "direct-tcp", "tcp": True}
+        while not (told := can.event("stream"))["tcp"]:
+            pass  # what takes its time goes another way meanwhile
+        assert told == {"event": "stream", "path": "direct-tcp", "tcp": True}
     while len(ends[0].events("listening")) < 3:
         ends[0].event("listening")
     assert fetches(alice, 8080, sites[0])
     assert fetches(alice, 8081, sites[1])
     assert fetches(bob, 9090, sites[2])
+    interrupted(ends)
     assert {told["target"] for told in ends[0].events("open")} == {
         "127.0.0.1:8000",
         "localhost:8001",
         "localhost:9000",
     }
     assert not ends[0].events("refused") + ends[1].events("refused")
-    interrupted(ends)
     assert fetch(alice, 8080, tmp_path / "none") == 7  # nobody listens there any more
     assert fetch(bob, 9090, tmp_path / "none") == 7
 
@@ -139,14 +141,16 @@ def test_what_is_not_allowed_is_refused_and_both_are_told(town: Town, tmp_path: 
         told = can.event("refused")
         assert f"{what} --allow-listen 9090." in told["text"]
     assert fetch(alice, 8081, tmp_path / "none") in {52, 56}  # an empty answer, or a reset
+    said = []
     for can, what in ((ends[0], "must be started with"), (ends[1], "to allow it, add")):
         told = can.event("refused")
         assert told["target"] == "127.0.0.1:8001"
         assert f"{what} --allow 127.0.0.1:8001." in told["text"]
-        assert told["text"] in can.process.stderr
+        said.append((can, told["text"]))
     assert fetch(bob, 9090, tmp_path / "none") == 7
     assert fetches(alice, 8080, site)
     interrupted(ends)
+    assert all(text in can.process.stderr for can, text in said)
 
 
 def test_a_line_that_dies_and_comes_back_while_the_listeners_stay(town: Town, tmp_path: Path) -> None:
@@ -155,7 +159,7 @@ def test_a_line_that_dies_and_comes_back_while_the_listeners_stay(town: Town, tm
     wishes = ["-L", "8080:127.0.0.1:8000", "-R", "9090:127.0.0.1:9000"]
     ends = tied(town, wishes, ["--allow", "127.0.0.1:8000", "--allow-listen", "9090"])
     assert fetches(alice, 8080, sites[0])
-    with alice.call(socket.create_connection, ("127.0.0.1", 8080), 20) as idle:
+    with alice.call(socket.create_connection, ("127.0.0.1", 8080), PATIENCE) as idle:
         while len(ends[1].events("open")) < 2:
             ends[1].event("open")
         alice.unplug()
@@ -163,11 +167,11 @@ def test_a_line_that_dies_and_comes_back_while_the_listeners_stay(town: Town, tm
             can.event("reconnecting")
         alice.plug()
         for can in ends:
-            can.event("reconnected", 40)
-        idle.settimeout(20)
+            can.event("reconnected")
+        idle.settimeout(PATIENCE)
         with pytest.raises(ConnectionResetError):
             idle.recv(1)
     assert fetches(alice, 8080, sites[0])
     assert fetches(bob, 9090, sites[1])
-    assert [told["spec"] for told in ends[0].events("listening") if "there" not in told] == [wishes[1]]
     interrupted(ends)
+    assert [told["spec"] for told in ends[0].events("listening") if "there" not in told] == [wishes[1]]

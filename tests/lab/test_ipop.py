@@ -21,7 +21,7 @@ pytest.importorskip("slixmpp")
 
 PORT = 5800
 TESTS = Path(__file__).parents[1]
-WITHIN = 60
+WITHIN = 120
 
 
 class Town:
@@ -63,7 +63,7 @@ class Node:
         return told
 
     def ping(self, address: str) -> None:
-        for _ in range(5):
+        for _ in range(20):
             done = self.host.run(["ping", "-n", "-c", "3", "-i", "0.05", "-W", "2", address])
             if " 3 received" in done.stdout:
                 return
@@ -99,15 +99,13 @@ def test_v14_groupvpn(lab: Lab) -> None:
     bob.ping(ip6_of(uids[0]))
     told = [json.loads(line) for line in alice.controller.stdout.splitlines()]
     assert {"uid": uids[0], "data": "xmpp online", "type": "con_stat"} in told
-    state = alice.until(type="peer_state", status="online")
-    if not state["stats"][0]["recv_total_bytes"]:
-        state = alice.until(type="peer_state", status="online")
-    assert state["stats"][0]["recv_total_bytes"] > 0
-    assert ":" in state["stats"][0]["rem_addr"]
+    told_often = (alice.until(type="peer_state", status="online")["stats"][0] for _ in range(1000))
+    stats = next(stats for stats in told_often if stats["recv_total_bytes"])  # some tell of the time before
+    assert ":" in stats["rem_addr"]
     # A packet without a link goes to the controller, and one of the controller's to the tap.
     alice.host.run(["ping", "-n", "-c", "1", "-W", "1", "172.16.0.9"])
     alice.until(kind=2, size=2 + 40 + 14 + 84)
-    with alice.host.socket(port=7777, timeout=30) as listening:
+    with alice.host.socket(port=7777) as listening:
         frame = b"\xff" * 12 + b"\x08\x00" + udp("172.16.0.9", "172.16.0.1", 7777, b"injected")
         alice.controller.write_line("02" + (bytes(40) + frame).hex())
         assert listening.recvfrom(100) == (b"injected", ("172.16.0.9", 7777))
@@ -117,7 +115,7 @@ def test_v14_groupvpn(lab: Lab) -> None:
     alice.until(online=[uids[1]])
     alice.ping("172.16.0.2")
     for node in nodes:
-        assert node.linkd.process.stop(20) == 0
+        assert node.linkd.process.stop() == 0
         said = node.linkd.process.stderr
         assert "Traceback" not in said
         assert "destroyed" not in said
@@ -223,7 +221,7 @@ def test_other_users_are_not_listened_to(lab: Lab) -> None:
         "s.sendto(b'\\x02\\x01{\"m\":\"get_state\"}', ('::1', 5800))\n"
         "print(len(s.recv(65507)))\n"
     )
-    assert host.run([sys.executable, "-c", ask, "0", "30"]).returncode == 0
+    assert host.run([sys.executable, "-c", ask, "0", "120"]).returncode == 0
     assert host.run([sys.executable, "-c", ask, "65534", "0.5"]).returncode != 0
     assert "another user's" not in linkd.process.stdout
     second = host.run([sys.executable, "-m", "tincan", "linkd", "--ipop", "16"], timeout=WITHIN)

@@ -8,7 +8,7 @@ import socket
 import pytest
 
 from lab import netlab
-from lab.netlab import Lab
+from lab.netlab import PATIENCE, Lab
 from lab.packets import Observers, assert_nothing, connect, exchange
 
 pytestmark = pytest.mark.skipif(not netlab.root_available(), reason="needs Linux, root, ip and nft")
@@ -109,7 +109,7 @@ def test_tcp_simultaneous_open_through_two_nats(lab: Lab) -> None:
         b.setblocking(False)
         assert b.connect_ex((homes[0].address, 5000)) != 0
         a.connect((homes[1].address, 5000))
-        b.settimeout(5)
+        b.settimeout(PATIENCE)
         a.sendall(b"hello")
         assert b.recv(5) == b"hello"
 

@@ -8,6 +8,7 @@ import sys
 import time
 
 from lab.cans import TIN_CAN, Town, settings
+from lab.friends import until
 from lab.modules import Transfer
 from lab.netlab import Lab
 from lab.netprograms import ask_dns, discover, gets_lease
@@ -79,7 +80,7 @@ def test_create_invite_join_ban_and_leave(lab: Lab) -> None:
     carol.ping(alice.address)
     bob.up()
     assert bob.process.wait(WITHIN) == 7
-    assert alice.state.secrets[2] == carol.state.secrets[2]
+    until(lambda: carol.state.secrets.get(2) == alice.state.secrets[2])
     assert 2 not in bob.state.secrets
 
     # Whoever leaves is forgotten, by the admin too, and the group has another secret again.
@@ -89,8 +90,8 @@ def test_create_invite_join_ban_and_leave(lab: Lab) -> None:
     assert carol.process.wait(WITHIN) == 0
     assert not carol.file.exists()
     alice.event("gone", name="carol", banned=False)
-    assert [member["name"] for member in alice.status()["members"]] == ["alice"]
-    assert alice.status()["epoch"] == 3
+    until(lambda: [member["name"] for member in alice.status()["members"]] == ["alice"])
+    until(lambda: alice.status()["epoch"] == 3)
     alice.down()
     assert alice.status()["up"] is False
 
@@ -137,8 +138,8 @@ def test_switch_mode(lab: Lab) -> None:
 
     found = discover(alice, (bob, carol))
     assert found == {"bob", "carol"}
-    offered = {member.host.name for member in (bob, carol) if gets_lease(alice, member)}
-    assert offered == {"bob"}, "carol does not allow it"
+    assert gets_lease(alice, bob, WITHIN)
+    assert not gets_lease(alice, carol, 4), "carol does not allow it"
 
 
 def test_loss_does_not_collapse_throughput(lab: Lab) -> None:
@@ -146,15 +147,17 @@ def test_loss_does_not_collapse_throughput(lab: Lab) -> None:
     members = grouped([lab.host(name) for name in ("alice", "bob")], [town.switchboard.url])
     alice, bob = members
     all_up(members, "--no-lan")
-    best = {0: 0.0, 2: 0.0}
+    measured = []
     with bob.iperf():
-        for _ in range(4):  # other programs on this machine disturb a measurement, and never help it
+        for _ in range(
+            20
+        ):  # other programs on this machine disturb a measurement: each is compared with its neighbour
             for percent in (0, 2):
                 alice.host.lose(percent)
-                best[percent] = max(best[percent], alice.throughput(bob.address, 1))
-            if best[2] >= best[0] / 2:
-                break
-    assert best[2] >= best[0] / 2, best
+                measured.append(alice.throughput(bob.address, 1))
+            if measured[-1] >= measured[-2] / 2:
+                return
+    raise AssertionError(measured)
 
 
 def test_unmodified_programs(lab: Lab) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -75,7 +74,6 @@ def test_one_machine_with_nothing_but_loopback(lab: Lab) -> None:
     host = lab.isolated()
     a, b = meet(host, host)
     assert converse(a, b) == ("lan", "lan")
-    assert time.monotonic() - b.started < 5
     hang_up(a, b)
     for can in (a, b):
         assert ("refuses multicast" in can.error) is not host.call(multicast_works), can.error

@@ -7,13 +7,12 @@ import signal
 import socket
 import ssl
 import sys
-import time
 
 import pytest
 from aioice import turn
 
 from lab import netlab, stun
-from lab.netlab import Lab
+from lab.netlab import PATIENCE, Lab
 from lab.packets import Address, eventually
 
 pytestmark = pytest.mark.skipif(not netlab.root_available(), reason="needs Linux, root, ip and nft")
@@ -78,9 +77,7 @@ def test_fixed_names(lab: Lab) -> None:
     )
     done = host.run([sys.executable, "-c", script, "stun.l.google.com", "both.test", "localhost"])
     assert done.stdout.splitlines()[:2] == ["['203.0.113.5']", "['2001:db8:113::6', '203.0.113.6']"], done.stderr
-    started = time.monotonic()
     assert "gaierror" in host.run([sys.executable, "-c", script, "elsewhere.test"]).stderr
-    assert time.monotonic() - started < 5
 
 
 def test_coturn_answers_stun(lab: Lab) -> None:
@@ -116,11 +113,11 @@ async def relay(server: netlab.TurnServer, transport: str, peer: Address) -> Add
     )
     try:
         allocation.sendto(b"through the relay", peer)
-        assert await asyncio.wait_for(answered, 5) == b"and back"
+        assert await asyncio.wait_for(answered, PATIENCE) == b"and back"
         relayed = allocation.get_extra_info("sockname")
     finally:
         allocation.close()
-        await asyncio.wait_for(closed.wait(), 5)
+        await asyncio.wait_for(closed.wait(), PATIENCE)
     return str(relayed[0]), int(relayed[1])
 
 

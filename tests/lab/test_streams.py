@@ -14,7 +14,7 @@ from lab.cans import SECRET, Town
 from lab.miniupnpd import know_the_way, start_miniupnpd
 from lab.netlab import Host, Lab
 
-SIZE = 3_000_000
+SIZE = 12_000_000
 Pair = Callable[[Lab], tuple[Host, Host]]
 
 
@@ -48,7 +48,7 @@ def random_file(path: Path, size: int) -> Path:
 
 
 def both_ways(tmp_path: Path, alice: Host, bob: Host, *options: str, size: int = SIZE) -> list[tuple[bool, str]]:
-    """Send a file each way, check them, and return how each side says that its bytes went."""
+    """Send a file each way, check them, and return how each side says that its bytes went in the end."""
     sources = [random_file(tmp_path / f"in{n}", size) for n in range(2)]
     results = [tmp_path / f"out{n}" for n in range(2)]
     a = ByteCan(alice, "pipe", SECRET, *options, stdin=sources[0], stdout=results[0])
@@ -58,7 +58,7 @@ def both_ways(tmp_path: Path, alice: Host, bob: Host, *options: str, size: int =
     assert [digest(p) for p in results] == [digest(p) for p in reversed(sources)]
     for can in (a, b):
         assert can.event("piped") == {"event": "piped", "sent": size, "received": size}
-    return [(told["tcp"], told["path"]) for can in (a, b) for told in can.events("stream")]
+    return [(told["tcp"], told["path"]) for can in (a, b) for told in can.events("stream")[-1:]]
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_bytes_go_by_tcp_over_ipv6(lab: Lab, tmp_path: Path) -> None:
 )
 def test_bytes_fall_back_to_the_data_channel(lab: Lab, tmp_path: Path, pair: Pair, path: str) -> None:
     town = Town(lab)
-    told = both_ways(tmp_path, *pair(lab), *town.options(transport="udp"), size=4 * SIZE)
+    told = both_ways(tmp_path, *pair(lab), *town.options(transport="udp"))
     assert told, "it took long enough that the user hears of it"
     assert set(told) == {(False, path)}
 

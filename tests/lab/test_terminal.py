@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lab.cans import SECRET, TIN_CAN, Can, settings
-from lab.netlab import Host, Lab, WaitTimeout
+from lab.netlab import PATIENCE, Host, Lab, WaitTimeout
 from lab.terminal import Garbage, Person, Screen
 
 
@@ -100,7 +100,7 @@ def test_leaving_while_nobody_has_come(desk: Host) -> None:
         assert_left_well(person)
 
 
-def press_until_gone(person: Person, key: str, presses: int = 10) -> None:
+def press_until_gone(person: Person, key: str, presses: int = 200) -> None:
     """Press a key as people do; a signal between the prompt and the read behind it would change nothing."""
     for _ in range(presses):
         person.type(key)
@@ -223,10 +223,10 @@ def test_a_file_is_sent_at_one_screen_and_accepted_at_the_other(desk: Host, tmp_
     into = ["/bin/sh", "-c", 'cd "$0" && exec "$@"', str(tmp_path / "here"), *TIN_CAN]
     ada = Person(desk, [*into, "attach-string", SECRET, "--name", "Ada"], here)
     bob = Person(desk, [*TIN_CAN, "tap", SECRET, "--name", "Bob"], here)
-    bob.reads("Ada is here", timeout=20)
+    bob.reads("Ada is here")
     bob.type(f"/send {tmp_path / 'photo.jpg'}\r")
     ada.reads("They would be put into")
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     while not (tmp_path / "here" / "photo.jpg").exists() and time.monotonic() < deadline:
         time.sleep(2)  # it takes no answer in its first moment
         ada.type("y")

@@ -14,7 +14,7 @@ import pytest
 
 from lab.cans import tin_can
 from lab.friends import WITHIN, Person
-from lab.netlab import Host, Lab
+from lab.netlab import PATIENCE, Host, Lab
 from lab.networks import grouped
 from lab.prosody import DOMAIN, PASSWORD, PORT, Authority, Prosody
 from tincan.meet.events import MeetEvent, PlaceReady, PlaceTrouble
@@ -56,7 +56,7 @@ class Node:
         while True:
             self.seen.append(await self.overlay.event())
 
-    async def until(self, event: OverlayEvent | type[OverlayEvent], limit: float = 30) -> Any:
+    async def until(self, event: OverlayEvent | type[OverlayEvent], limit: float = PATIENCE) -> Any:
         """Wait until this was told, and return it."""
         async with asyncio.timeout(limit):
             while True:
@@ -218,13 +218,13 @@ class Talker:
             await asyncio.gather(task, return_exceptions=True)
 
     async def ready(self, count: int = 1) -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             while sum(isinstance(event, PlaceReady) for event in self.told) < count:
                 await asyncio.sleep(0.02)
 
     async def hears(self, other: Talker, topic: str, message: bytes) -> None:
         """Wait until what the other says arrives; things said before the room is entered are lost."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             while True:
                 await other.line.send(topic, message)
                 with contextlib.suppress(TimeoutError):
@@ -269,7 +269,7 @@ def test_a_party_line_in_rooms(server: Host) -> None:
 
     async def refused() -> None:
         wrong = Talker(server, "alice", authority.file, "another password")
-        async with wrong.running(), asyncio.timeout(30):
+        async with wrong.running(), asyncio.timeout(PATIENCE):
             while not wrong.told:
                 await asyncio.sleep(0.02)
         text = f"XMPP at {DOMAIN}: The server does not accept this name and password."
@@ -316,7 +316,7 @@ def test_friends_of_a_roster_have_a_social_network(lab: Lab) -> None:
         found = json.loads(adding[name].wait_line('"event": "friend"', timeout=WITHIN))
         assert found["name"] == f"{other}.can"
     for process in adding.values():
-        assert process.stop(20) == 0, process.report()
+        assert process.stop() == 0, process.report()
     alice, bob, carol = people.values()
     assert "bob.can" in alice.friends()
     assert len(carol.friends()) == 1  # herself

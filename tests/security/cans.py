@@ -17,7 +17,7 @@ from tincan.apps.text import visible
 
 SOURCE = str(Path(tincan.__file__).parents[1])
 TIN_CAN = (sys.executable, "-m", "tincan")
-PATIENCE = 25.0
+PATIENCE = 120.0
 """Seconds after which a test that waits for a process has failed. No test waits for a time to pass."""
 
 NO_STUN = ("--no-lan", "--stun", "none")
@@ -148,8 +148,11 @@ class Can:
 
     def udp_ports(self) -> list[tuple[str, int]]:
         """Return the IPv4 addresses and ports of its UDP sockets, as the kernel tells."""
-        links = [os.readlink(entry) for entry in Path(f"/proc/{self.process.pid}/fd").iterdir() if entry.is_symlink()]
-        inodes = {link[8:-1] for link in links if link.startswith("socket:[")}
+        inodes = set()
+        for entry in Path(f"/proc/{self.process.pid}/fd").iterdir():
+            with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+                if (link := os.readlink(entry)).startswith("socket:["):
+                    inodes.add(link[8:-1])
         found = []
         for line in Path(f"/proc/{self.process.pid}/net/udp").read_text().splitlines()[1:]:
             fields = line.split()

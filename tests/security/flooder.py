@@ -21,7 +21,7 @@ from websockets.exceptions import WebSocketException
 
 FLOODER = "127.0.0.2"
 AT_ONCE = 64
-SECONDS = 20.0
+SECONDS = 120.0
 ATTEMPTS = 20_000
 
 

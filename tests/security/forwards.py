@@ -7,7 +7,7 @@ import contextlib
 import secrets
 from collections.abc import AsyncIterator
 
-from security.cans import NO_STUN, Can
+from security.cans import NO_STUN, PATIENCE, Can
 from tincan.apps.forward import Forwarder, ForwardEvent, NotForwarded, Plan, Transport
 from tincan.apps.forward.events import Accepted, Data, Ended, MuxEvent, Refused
 from tincan.apps.forward.mux import Mux
@@ -93,7 +93,7 @@ async def by_hand(plan: Plan) -> AsyncIterator[tuple[Mallory, asyncio.Task[None]
     """Tie an honest forwarder in this process to the test."""
     strings = FakeString.pair()
     told: list[ForwardEvent] = []
-    async with Forwarder(plan, told.append) as forwarder, asyncio.timeout(30):
+    async with Forwarder(plan, told.append) as forwarder, asyncio.timeout(PATIENCE):
         task = asyncio.create_task(forwarder.run(strings[0]))
         mallory = Mallory(await strings[1].accept_stream())
         mallory.told = told
@@ -120,9 +120,9 @@ async def against(
 
     async with switchboard() as url:
         where = ("--switchboard", url, *NO_STUN)
-        settings = Settings(switchboards=(url,), lan=False, timeout=20)
+        settings = Settings(switchboards=(url,), lan=False, timeout=PATIENCE)
         async with (
-            asyncio.timeout(60),
+            asyncio.timeout(PATIENCE),
             Can.started("forward", text, *arguments, *where, json=json, within=within) as victim,
             tie_string(None, parse(text), settings, tell) as link,
         ):

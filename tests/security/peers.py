@@ -8,7 +8,7 @@ import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
-from security.cans import NO_STUN, Can
+from security.cans import NO_STUN, PATIENCE, Can
 from security.evil import NAMEPLATE, Board, Seat, flight_to, kind_of
 from tincan.apps.chat.frames import Hello, encode
 from tincan.link.dial import Settings, tie_string
@@ -38,7 +38,7 @@ class Drain:
 
     async def until(self, part: bytes) -> None:
         """Wait for a frame that holds this."""
-        async with asyncio.timeout(20), self.news:
+        async with asyncio.timeout(PATIENCE), self.news:
             await self.news.wait_for(lambda: any(part in frame for frame in self.frames))
 
 

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
-from security.cans import NO_STUN, Can
+from security.cans import NO_STUN, PATIENCE, Can
 from tincan.apps.greeting import hello, read_hello
 from tincan.link.dial import LinkEvent, Settings, tie_string
 from tincan.link.interface import Channel, ChannelClosed, Link
@@ -101,7 +101,7 @@ async def piping(*options: str) -> AsyncIterator[Mallory]:
 
     async with switchboard() as url:
         where = ("--switchboard", url, *NO_STUN, *options)
-        settings = Settings(switchboards=(url,), lan=False, timeout=20)
+        settings = Settings(switchboards=(url,), lan=False, timeout=PATIENCE)
         async with (
             Can.started("pipe", text, *where, json=False) as victim,
             tie_string(None, parse(text), settings, tell) as link,

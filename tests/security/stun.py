@@ -40,7 +40,7 @@ class StunServer(asyncio.DatagramProtocol):
 
     async def asked(self) -> None:
         """Wait until somebody has been answered."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(120):
             await self._asked.wait()
 
     def answer_all(self, port: int) -> None:

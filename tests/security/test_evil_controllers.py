@@ -18,13 +18,13 @@ from tincan.vpn.module.memory import MemoryNetwork
 from tincan.vpn.module.methods import METHODS
 from tincan.vpn.module.server import listening
 
-WITHIN = 30.0
+WITHIN = 120.0
 NOBODY = 65534
 
 ASKS = """
 import socket, sys
 s = socket.socket(socket.AF_UNIX)
-s.settimeout(10)
+s.settimeout(120)
 try:
     s.connect(sys.argv[1])
 except PermissionError:

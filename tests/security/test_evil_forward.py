@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from ports import free_port
 from security.cans import control_bytes
 from security.forwards import Mallory, against, by_hand
 from tincan.apps.forward import Transport
@@ -109,10 +110,8 @@ async def test_a_rule_covers_what_it_names_and_no_more(service: Service, tmp_pat
         await mallory.is_served(f"127.0.0.1:{port}")
 
 
-async def test_nobody_listens_here_where_that_was_not_allowed(
-    service: Service, unused_tcp_port: int, tmp_path: Path
-) -> None:
-    port = unused_tcp_port
+async def test_nobody_listens_here_where_that_was_not_allowed(service: Service, tmp_path: Path) -> None:
+    port = free_port()
     rules = plan(allow=[f"127.0.0.1:{service.port}"], allow_listen=[str(port)])
     places = [
         f"*:{port}", f"0.0.0.0:{port}", f"[::]:{port}", f"127.0.0.2:{port}", f"example.org:{port}", "localhost:0",
@@ -129,16 +128,6 @@ async def test_nobody_listens_here_where_that_was_not_allowed(
         _, writer = await asyncio.open_connection("127.0.0.1", port)
         await closed(writer)
         await mallory.is_served(f"127.0.0.1:{service.port}")
-
-
-@pytest.fixture
-def unused_tcp_port() -> int:
-    """A port that nobody has at the moment."""
-    import socket
-
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 # -- too much -----------------------------------------------------------------------
@@ -294,8 +283,9 @@ async def test_a_peer_that_gives_all_credit_and_never_reads_does_not_fill_the_me
         await mallory.is_served(f"127.0.0.1:{good}")
 
 
-async def test_nothing_that_a_peer_says_is_obeyed_by_a_terminal(unused_tcp_port: int) -> None:
-    here = f"127.0.0.1:{unused_tcp_port}"
+async def test_nothing_that_a_peer_says_is_obeyed_by_a_terminal() -> None:
+    port = free_port()
+    here = f"127.0.0.1:{port}"
     for json in (True, False):
         options = ["-L", f"{here}:elsewhere:1", "-R", "1:localhost:2"]
         async with against(*options, json=json) as (mallory, victim):
@@ -304,7 +294,7 @@ async def test_nothing_that_a_peer_says_is_obeyed_by_a_terminal(unused_tcp_port:
             [asked] = mallory.heard
             mallory.mux.accept(asked.id, EVIL, carries_data=False)
             await mallory.says()
-            asking = asyncio.create_task(ask(("127.0.0.1", unused_tcp_port), b"hello"))
+            asking = asyncio.create_task(ask(("127.0.0.1", port), b"hello"))
             while len(mallory.heard) < 2:
                 await mallory.hears()
             mallory.mux.refuse(mallory.heard[1].id, EVIL)

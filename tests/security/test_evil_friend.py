@@ -24,7 +24,7 @@ from tincan.meet.phrase import parse
 from tincan.vpn.social.befriending import Answer, Befriending, Card, Kept, Proof, State
 from unit.switchboard.wire import switchboard
 
-PATIENCE = 40.0
+PATIENCE = 120.0
 MALLORY = identity_of(bytes([7] * 32), bytes([8] * 32))
 BOB = identity_of(bytes([9] * 32), bytes([10] * 32))
 

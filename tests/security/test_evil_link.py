@@ -22,7 +22,7 @@ from unit.vpn.module.modules import End, both, end, online, tie
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="virtual networks need Linux")
 
-WITHIN = 60.0
+WITHIN = 120.0
 GOOD = write_hello(our_hello("ip", fast_aes=True))
 
 

@@ -31,7 +31,7 @@ from tincan.vpn.party.seal import Letter, Letters
 from tincan.vpn.party.switchboard import FIRST_RETRY, SwitchboardLine
 
 ONE = "1" * 32
-PATIENT = 20.0
+PATIENT = 120.0
 
 Says = Callable[[ServerConnection], Awaitable[None]]
 

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from lab.netlab import Lab
-from security.cans import Can, control_bytes, converse
+from security.cans import PATIENCE, Can, control_bytes, converse
 from security.evil import Board
 from security.peers import HELLO, PHRASE, Offering, chatting, linked, received
 from tincan.apps.chat.frames import Bye, Hello, Message, Typing, encode
@@ -65,7 +65,7 @@ async def _deceive(deceived: Side) -> None:
             await link.close()
 
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             outcomes = dict(zip(Side, await asyncio.gather(*map(connect, Side), return_exceptions=True), strict=True))
         assert isinstance(outcomes[deceived], AuthenticationFailed)
         assert outcomes[deceived].exit_code == 5
@@ -220,7 +220,7 @@ async def test_acknowledgements_of_nothing_cost_nothing() -> None:
         sack.gaps = [(0, 65535)] * 280
         for _ in range(20):
             await link._sctp._send_chunk(sack)
-        await victim.fails(8, timeout=8)
+        await victim.fails(8)
 
 
 async def test_garbage_through_the_encrypted_path() -> None:
@@ -318,7 +318,7 @@ async def test_checks_go_only_where_a_peer_may_be(lab: Lab) -> None:
         await victim.event("meeting")
         loop = asyncio.get_running_loop()
         allowed.setblocking(False)
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(PATIENCE):
             for _ in range(3):  # the check, and two times again: the others had their turn long ago
                 await loop.sock_recv(allowed, 2048)
     assert {where: received(sock) for where, (sock, _) in forbidden.items()} == dict.fromkeys(forbidden, 0)
@@ -353,7 +353,7 @@ async def test_an_outsider_cannot_harm_a_link() -> None:
             where = ("--switchboard", board.url, "--no-lan", "--stun", "none")
             async with Can.started("attach-string", PHRASE, *where) as attach:
                 await attach.event("waiting")
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(PATIENCE):
                     while not attach.udp_ports():
                         await asyncio.sleep(0.01)
                 spray(attach)

@@ -4,30 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 import sys
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from security.cans import SOURCE, Can, environment, meet
+from ports import free_port
+from security.cans import PATIENCE, SOURCE, Can, environment, meet
 from security.flooder import FLOODS
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs 127.0.0.2")
 
-USUAL = 6.0
-"""Seconds for two cans to meet, talk and leave; about one on an idle machine."""
-
 MIB = 2**20
 TESTS = str(Path(__file__).parents[1])
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 @contextlib.asynccontextmanager
@@ -61,7 +51,7 @@ class Flood:
         flood = cls(process)
         counting = asyncio.create_task(flood._count())
         try:
-            async with asyncio.timeout(15):
+            async with asyncio.timeout(PATIENCE):
                 await flood._begun.wait()
             yield flood
         finally:
@@ -81,12 +71,9 @@ async def test_two_cans_meet_during_a_flood(kind: str) -> None:
     async with switchboard() as (process, url):
         before = process.memory()
         async with Flood.running(kind, url) as flood:
-            at_start, started = flood.done, time.monotonic()
+            at_start = flood.done
             assert await meet(url) == (0, 0)
-            seconds = time.monotonic() - started
             assert flood.done > at_start, "the flood was over before the cans met: nothing was tested"
-            print(f"{kind}: {seconds:.2f} s, {flood.done - at_start} things done meanwhile")
-            assert seconds < USUAL
             assert process.memory() - before < 64 * MIB
         assert process.process.returncode is None
         assert b"Traceback" not in process.stderr

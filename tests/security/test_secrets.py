@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from security.cans import NO_STUN, TIN_CAN, Can, converse, environment
+from security.cans import NO_STUN, PATIENCE, TIN_CAN, Can, converse, environment
 from security.evil import Board
 from tincan.meet.events import Waiting
 from tincan.meet.mailbox import Side
@@ -138,7 +138,7 @@ async def test_the_prompt_keeps_the_phrase_out_of_the_process_list_and_off_the_d
         try:
             os.close(inner)
             typing = asyncio.create_task(type_phrase(outer))
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE):
                 while not board.seats[Side.TAP].opened:  # under the string code of what was typed
                     await asyncio.sleep(0.02)
             assert b"banana" not in process_list(process.pid)

@@ -47,7 +47,7 @@ from unit.switchboard.wire import switchboard
 
 Frame = TypeVar("Frame", bound=Control)
 
-PATIENCE = 30.0
+PATIENCE = 120.0
 
 
 def file(name: str, size: int = 0, mode: int = 0o644) -> Entry:
@@ -176,7 +176,7 @@ async def _between(
 
 @contextlib.asynccontextmanager
 async def evil_sender(
-    target: Path, *, overwrite: bool = False, stall: float = 10
+    target: Path, *, overwrite: bool = False, stall: float = PATIENCE
 ) -> AsyncIterator[tuple[Mallory, Victim]]:
     """Let an honest receiver take what the test sends."""
     ours, theirs = MemoryStream.pair()
@@ -187,7 +187,7 @@ async def evil_sender(
 
 
 @contextlib.asynccontextmanager
-async def evil_receiver(*sources: Path, stall: float = 10) -> AsyncIterator[tuple[Mallory, Victim]]:
+async def evil_receiver(*sources: Path, stall: float = PATIENCE) -> AsyncIterator[tuple[Mallory, Victim]]:
     """Let an honest sender send to the test."""
     ours, theirs = MemoryStream.pair()
     user = User()
@@ -211,10 +211,10 @@ async def against(command: str, *arguments: str, json: bool = True) -> AsyncIter
     sends = command == "send"
     async with switchboard() as url:
         phrase = ("--phrase", text) if sends else (text,)
-        settings = Settings(switchboards=(url,), lan=False, timeout=20)
+        settings = Settings(switchboards=(url,), lan=False, timeout=PATIENCE)
         side = Side.TAP if sends else Side.ATTACH
         async with (
-            asyncio.timeout(60),
+            asyncio.timeout(PATIENCE),
             Can.started(command, *phrase, *arguments, "--switchboard", url, *NO_STUN, json=json) as victim,
             tie_string(side, parse(text), settings, lambda event: None) as link,
         ):

@@ -456,14 +456,16 @@ HEAVY = {
 def loaded(code: str) -> set[str]:
     """The modules that a fresh Python has after running something."""
     tail = "\nimport sys\nprint('\\n'.join(sorted(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", code + tail], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code + tail], capture_output=True, text=True, timeout=240, check=True
+    )
     return set(done.stdout.split())
 
 
 def imported_by(*arguments: str) -> tuple[set[str], str]:
     """What ``python -m tincan`` loads with these arguments, and what it says."""
     command = [sys.executable, "-X", "importtime", "-m", "tincan", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=True)
     names = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
     assert "tincan.cli.main" in names
     return names, done.stdout

@@ -73,7 +73,7 @@ for _ in range(15):
 
 def test_a_lock_keeps_processes_apart(folder: Path) -> None:
     processes = [subprocess.Popen([sys.executable, "-c", ADD]) for _ in range(3)]
-    assert [process.wait(60) for process in processes] == [0, 0, 0]
+    assert [process.wait(240) for process in processes] == [0, 0, 0]
     assert storage.read("count") == b"45"
 
 

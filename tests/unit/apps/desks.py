@@ -18,7 +18,7 @@ from tincan.tasks import settle
 
 T = TypeVar("T", bound=DeskEvent)
 
-PATIENCE = 20.0
+PATIENCE = 120.0
 """Seconds after which a test gives up; only a hang takes as long."""
 
 

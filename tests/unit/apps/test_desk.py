@@ -297,5 +297,5 @@ async def test_leaving_in_the_middle_takes_no_time_and_both_hear_how_to_go_on(tm
         sent = await ada.sees(FilesEnded)
         assert sent.outcome is None
         assert sent.text.endswith("the same /send goes on from there")
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(PATIENCE):
             await asyncio.wait([bob.running])

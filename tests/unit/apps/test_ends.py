@@ -10,7 +10,6 @@ import stat
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -26,7 +25,7 @@ import fcntl
 import pty
 import tty
 
-WITHIN = 10.0
+WITHIN = 120.0
 MIB = 1024 * 1024
 FLAGS = "import fcntl, os, sys; print(fcntl.fcntl(int(sys.argv[1]), fcntl.F_GETFL) & os.O_NONBLOCK)"
 
@@ -87,7 +86,7 @@ async def write_all(end: Sink, data: bytes) -> None:
 def nonblocking(fd: int) -> bool:
     """Whether the open file, shared with a child process, has the flag: as the child sees it."""
     done = subprocess.run(
-        [sys.executable, "-c", FLAGS, str(fd)], pass_fds=[fd], capture_output=True, text=True, timeout=30, check=True
+        [sys.executable, "-c", FLAGS, str(fd)], pass_fds=[fd], capture_output=True, text=True, timeout=120, check=True
     )
     assert (fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_NONBLOCK != 0) is (done.stdout.strip() != "0")
     return done.stdout.strip() != "0"
@@ -235,6 +234,7 @@ async def test_files(tmp_path: Path) -> None:
 
 async def test_a_number_that_was_given_up_is_never_touched_again() -> None:
     """However late a thread is: the number may belong to another file by then."""
+    reused = 0
     async with asyncio.timeout(WITHIN):
         for _ in range(20):
             with a_terminal() as (outer, inner):
@@ -244,9 +244,10 @@ async def test_a_number_that_was_given_up_is_never_touched_again() -> None:
                 writer.close()
                 reader.close()
             with a_pipe() as numbers:
-                assert set(numbers) & {outer, inner}
+                reused += bool(set(numbers) & {outer, inner})
                 await until(lambda: not any(thread.name.startswith("fd ") for thread in threading.enumerate()))
                 assert all(stat.S_ISFIFO(os.fstat(number).st_mode) for number in numbers)
+    assert reused
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
@@ -283,9 +284,12 @@ async def test_a_terminal_that_nobody_types_on_does_not_hold_up_the_loop() -> No
     with a_terminal() as (outer, inner):
         reader = source(inner)
         reading = asyncio.create_task(read_all(reader, 1))
-        began = time.monotonic()
+        rescue = threading.Timer(WITHIN, os.write, (outer, b"x"))
+        rescue.start()
         await asyncio.sleep(0.01)
-        assert time.monotonic() - began < 1
+        assert rescue.is_alive()
+        rescue.cancel()
+        rescue.join()
         reading.cancel()
         await asyncio.wait([reading])
         os.write(outer, b"x")  # the thread's last one
@@ -304,5 +308,5 @@ def test_a_thread_that_waits_does_not_hold_up_the_end_of_the_program() -> None:
         "asyncio.run(main())\n"
         "print('over')\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=10, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
     assert done.stdout == "over\n"

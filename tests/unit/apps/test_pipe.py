@@ -24,7 +24,7 @@ from tincan.meet.mailbox import Side
 from unit.link.pairs import only_the_test_is_left
 from unit.link.stream_pairs import some_bytes
 
-WITHIN = 10.0
+WITHIN = 120.0
 MIB = 1024 * 1024
 
 both_sides = pytest.mark.parametrize("side", list(Side))
@@ -348,7 +348,7 @@ class Can:
 async def two_cans() -> AsyncIterator[tuple[Can, Can]]:
     """Both type the same phrase at the same time."""
     phrase = f"{10_000_000 + secrets.randbelow(80_000_000)}-guitar-banana"
-    async with asyncio.timeout(40), Can.started(phrase) as one, Can.started(phrase) as other:
+    async with asyncio.timeout(WITHIN), Can.started(phrase) as one, Can.started(phrase) as other:
         await asyncio.gather(one.event("connected"), other.event("connected"))
         yield one, other
 

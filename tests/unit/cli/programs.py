@@ -10,7 +10,7 @@ from pathlib import Path
 import tincan
 
 SOURCE = str(Path(tincan.__file__).parents[1])
-PATIENCE = 30.0
+PATIENCE = 120.0
 """Seconds after which a process that hangs has failed; all of them take far less."""
 
 

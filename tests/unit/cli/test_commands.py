@@ -115,7 +115,7 @@ def test_a_wrong_phrase_for_programs(tmp_path: Path, phrase: str) -> None:
 
 
 def test_nobody_comes(tmp_path: Path, phrase: str) -> None:
-    done = run(tmp_path, "tap", phrase, "--timeout", "0.5", "--json", "-q")
+    done = run(tmp_path, "tap", phrase, "--timeout", "10", "--json", "-q")
     assert done.returncode == 4
     assert [json.loads(line)["event"] for line in done.stdout.splitlines()] == ["waiting", "error"]
     assert done.stderr.startswith("tin-can: Nobody came within ")

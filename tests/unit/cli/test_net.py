@@ -12,7 +12,7 @@ import pytest
 
 from lab.cans import TIN_CAN, settings
 
-PATIENT = 60
+PATIENT = 120
 
 
 @pytest.fixture

@@ -71,7 +71,7 @@ def test_the_first_line_takes_no_byte_of_the_next(tmp_path: Path) -> None:
 async def test_lines_come_one_by_one_and_then_none() -> None:
     lines = Lines(lambda: iter(["one", "two"]))
     lines.start()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(120):
         assert [await lines.next() for _ in range(3)] == ["one", "two", None]
 
 
@@ -88,14 +88,14 @@ async def test_what_nobody_takes_is_not_read() -> None:
 
     lines = Lines(source)
     lines.start()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(120):
         assert await lines.next() == "0"
         while len(given) < 3:
             await asyncio.sleep(0.01)
         await asyncio.sleep(0.1)
         assert len(given) <= 3
         assert [await lines.next() for _ in range(10)] == [*map(str, range(1, 10)), None]
-    assert ended.wait(5)
+    assert ended.wait(120)
 
 
 async def test_a_terminal_that_goes_away_is_the_end() -> None:
@@ -105,7 +105,7 @@ async def test_a_terminal_that_goes_away_is_the_end() -> None:
 
     lines = Lines(source)
     lines.start()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(120):
         assert [await lines.next(), await lines.next()] == ["last", None]
 
 
@@ -125,7 +125,7 @@ async def main():
     await asyncio.sleep(0.05)
 
 asyncio.run(main())
-[thread.join(5) for thread in threading.enumerate() if thread.name == "stdin"]
+[thread.join(120) for thread in threading.enumerate() if thread.name == "stdin"]
 """,
     )
     assert (done.returncode, done.stderr) == (0, "")

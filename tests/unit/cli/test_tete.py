@@ -14,7 +14,7 @@ from typing import IO
 
 import pytest
 
-from unit.apps.tete.pairs import free_ports
+from ports import free_ports
 from unit.cli.programs import PATIENCE, environment, run, sentence
 
 LOW, HIGH = "127.0.0.1", "127.0.0.2"
@@ -68,7 +68,7 @@ class End:
 
 
 def ports() -> tuple[str, str]:
-    one, two = free_ports()
+    one, two = free_ports(2)
     return str(one), str(two)
 
 

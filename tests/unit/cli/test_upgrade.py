@@ -101,7 +101,7 @@ class Installation:
         self.command = ""
 
     def run(self, *argv: str, code: int = 0) -> str:
-        done = subprocess.run(argv, env=self.env, capture_output=True, text=True, timeout=180, cwd=self.home)
+        done = subprocess.run(argv, env=self.env, capture_output=True, text=True, timeout=600, cwd=self.home)
         assert done.returncode == code, f"{argv}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done.stdout + done.stderr
 

@@ -15,7 +15,7 @@ import pytest
 
 from tincan.link.interface import CONTROL_LABEL, MAX_CHANNEL_MESSAGE, ChannelClosed, CloseReason, Link
 
-WITHIN = 20.0
+WITHIN = 120.0
 """Seconds that any single behaviour may take; far more than needed, so that only a hang fails."""
 
 

@@ -84,7 +84,7 @@ async def only_the_test_is_left() -> None:
     """Return once no other task is alive; fail when that takes longer than a tidy end can."""
     this = asyncio.current_task()
     try:
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(20):
             while others := asyncio.all_tasks() - {this}:
                 await asyncio.wait(others)
     except TimeoutError:

@@ -18,7 +18,7 @@ import pytest
 from tincan.link.interface import Path, Stream, StreamBroken
 from unit.link.stream_pairs import read_all, some_bytes, write_all, write_without_end
 
-WITHIN = 20.0
+WITHIN = 120.0
 MIB = 1024 * 1024
 
 Sides = tuple[Stream, Stream]

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(
     all(found.address.is_loopback for found in interfaces()), reason="aiortc does nothing with loopback alone"
 )
 
-PATIENCE = 10.0
+PATIENCE = 120.0
 
 
 class Stranger:
@@ -124,19 +124,19 @@ async def test_another_certificate_than_the_one_promised() -> None:
             await ours.connect(read(forged))
 
 
-async def test_the_description_has_what_servers_give_and_waits_for_none_for_long() -> None:
-    loop = asyncio.get_running_loop()
+async def test_the_description_has_what_servers_give_and_waits_for_none_for_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("tincan.link.ice.SERVER_TIMEOUT", 2 * PATIENCE)
     async with (
         stun_server(sees(("203.0.113.77", 4711))) as server,
         foreign_link(offers=True, servers=(server,)) as one,
     ):
         kinds = {c.kind for c in read(await one.describe()).description.candidates}
         assert kinds == {"host", "srflx"}
-    started = loop.time()
     with silent_server() as silent:
-        async with foreign_link(offers=True, servers=(silent,)) as other:
+        async with asyncio.timeout(PATIENCE), foreign_link(offers=True, servers=(silent,)) as other:
             assert read(await other.describe()).description.candidates
-    assert loop.time() - started < PATIENCE
 
 
 async def test_roles_in_the_description() -> None:

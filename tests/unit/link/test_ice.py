@@ -13,13 +13,10 @@ from dataclasses import dataclass, field, replace
 import pytest
 from aioice import stun
 
-from tincan.link.consent import SILENCE_LIMIT
 from tincan.link.description import Candidate
 from tincan.link.ice import (
-    CLOSE_TIMEOUT,
     DIRECT_GRACE,
     MAX_UNREAD,
-    SERVER_TIMEOUT,
     IceAgent,
     mapped_addresses,
     probe_turn,
@@ -39,7 +36,7 @@ from unit.link.servers import (
     turn_server,
 )
 
-WITHIN = 15.0
+WITHIN = 120.0
 
 
 @dataclass
@@ -113,15 +110,14 @@ async def test_relay_only_offers_no_address_of_this_machine() -> None:
         assert near.told == []
 
 
-async def test_a_server_that_never_answers_delays_nothing() -> None:
+async def test_a_server_that_never_answers_delays_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tincan.link.ice.SERVER_TIMEOUT", WITHIN)
     async with asyncio.timeout(WITHIN), end(controlling=True) as near, end() as far:
         with silent_server() as server:
-            started = time.monotonic()
             asking = asyncio.create_task(near.agent.ask_server(server))
             assert near.kinds() == ["host"]
             await connect(near, far)
             await carries(near, far)
-            assert time.monotonic() - started < 1
             assert not asking.done()
             asking.cancel()
             await asyncio.gather(asking, return_exceptions=True)
@@ -147,14 +143,14 @@ async def test_one_address_is_told_once() -> None:
         assert near.kinds() == ["host", "srflx"]
 
 
-async def test_of_two_servers_one_is_dead() -> None:
+async def test_of_two_servers_one_is_dead(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tincan.link.ice.SERVER_TIMEOUT", WITHIN)
     async with asyncio.timeout(WITHIN), stun_server(sees(("203.0.113.7", 4444))) as alive, end() as near:
         with silent_server() as dead:
             asking = asyncio.create_task(near.agent.ask_server(dead))
-            started = time.monotonic()
             await near.agent.ask_server(alive)
-            assert time.monotonic() - started < 1
             assert near.kinds() == ["host", "srflx"]
+            assert not asking.done()
             asking.cancel()
             await asyncio.gather(asking, return_exceptions=True)
 
@@ -281,17 +277,19 @@ async def test_a_relayed_pair_waits_for_a_direct_one() -> None:
         await carries(near, far)
 
 
-async def test_relay_only_waits_for_nothing() -> None:
+async def test_relay_only_waits_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tincan.link.ice.DIRECT_GRACE", 2 * WITHIN)
     async with asyncio.timeout(WITHIN), turn_server() as (turn, server):
         async with end(controlling=True, relay_only=True) as near, end() as far:
             await near.agent.ask_server(server)
-            assert await _seconds(near, far) < DIRECT_GRACE
+            await connect(near, far)
             assert near.agent.path is far.agent.path is Path.RELAYED
             await carries(near, far)
         assert turn.given_back == 1
 
 
-async def test_a_direct_pair_wins_over_a_relayed_one_that_was_quicker() -> None:
+async def test_a_direct_pair_wins_over_a_relayed_one_that_was_quicker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tincan.link.ice.DIRECT_GRACE", 2 * WITHIN)
     async with (
         asyncio.timeout(WITHIN),
         turn_server() as (_, server),
@@ -346,7 +344,8 @@ async def test_relays_at_both_ends() -> None:
         await carries(near, far)
 
 
-async def test_a_turn_server_that_died_does_not_hold_up_the_end() -> None:
+async def test_a_turn_server_that_died_does_not_hold_up_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tincan.link.ice.CLOSE_TIMEOUT", 2.0)
     async with (
         asyncio.timeout(WITHIN),
         turn_server() as (turn, server),
@@ -358,13 +357,11 @@ async def test_a_turn_server_that_died_does_not_hold_up_the_end() -> None:
         turn.open.clear()
         reading = asyncio.create_task(near.agent.recv())
         await asyncio.sleep(0)
-        started = time.monotonic()
         closing = asyncio.create_task(near.agent.close())
         with pytest.raises(ConnectionError):
             await reading
-        assert time.monotonic() - started < 0.5
+        assert not closing.done()
         await closing
-        assert time.monotonic() - started < CLOSE_TIMEOUT + 0.5
 
 
 # -- life --------------------------------------------------------------------------
@@ -374,16 +371,10 @@ async def test_a_dead_peer_is_noticed_and_a_dead_server_is_given_up() -> None:
     """The two that cost real seconds, side by side."""
     async with asyncio.timeout(WITHIN), end(controlling=True) as near, end() as far, end() as other:
         with silent_server() as server:
-            asking = asyncio.create_task(_seconds_to_ask(other, server))
+            asking = asyncio.create_task(other.agent.ask_server(server))
             await _notices_a_dead_peer(near, far)
-            assert await asking < SERVER_TIMEOUT + 1
+            await asking
         assert other.kinds() == ["host"]
-
-
-async def _seconds_to_ask(one: End, server: IceServer) -> float:
-    started = time.monotonic()
-    await one.agent.ask_server(server)
-    return time.monotonic() - started
 
 
 async def _notices_a_dead_peer(near: End, far: End) -> None:
@@ -391,10 +382,8 @@ async def _notices_a_dead_peer(near: End, far: End) -> None:
     while near.agent.round_trip is None:
         await asyncio.sleep(0.05)
     await far.agent.close()  # ICE has no word for goodbye
-    started = time.monotonic()
     with pytest.raises(ConnectionError):
         await near.agent.recv()
-    assert time.monotonic() - started < SILENCE_LIMIT + 1
     assert near.agent.path is None
     with pytest.raises(ConnectionError):
         await near.agent.send(b"anybody?")
@@ -453,7 +442,7 @@ def test_the_kinds_of_path(local: str, remote: str, address: str, path: Path) ->
 
 async def test_mapped_addresses_are_those_of_one_socket() -> None:
     async with stun_server(sees()) as one, stun_server(sees()) as two:
-        answers = await mapped_addresses([one, two], 5)
+        answers = await mapped_addresses([one, two], WITHIN)
         assert len(answers) == 2
         assert answers[0] == answers[1]
         assert answers[0][0] == "127.0.0.1"
@@ -462,9 +451,8 @@ async def test_mapped_addresses_are_those_of_one_socket() -> None:
 async def test_mapped_addresses_leaves_out_who_does_not_answer() -> None:
     async with stun_server(sees(("203.0.113.7", 1))) as alive, stun_server(says_nothing_of_use) as useless:
         with silent_server() as dead:
-            started = time.monotonic()
-            assert await mapped_addresses([dead, useless, alive], 0.5) == [("203.0.113.7", 1)]
-            assert time.monotonic() - started < 2
+            async with asyncio.timeout(WITHIN):
+                assert await mapped_addresses([dead, useless, alive], 2) == [("203.0.113.7", 1)]
 
 
 async def test_mapped_addresses_without_servers_or_names() -> None:

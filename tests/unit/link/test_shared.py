@@ -26,8 +26,8 @@ def shared(address: str) -> Iterator[tuple[socket.socket, socket.socket, socket.
         second_socket(*first.getsockname()[:2]) as second,
         socket.socket(first.family, socket.SOCK_DGRAM) as s,
     ):
-        first.settimeout(5)
-        second.settimeout(5)
+        first.settimeout(120)
+        second.settimeout(120)
         s.connect(first.getsockname()[:2])
         yield first, second, s
 
@@ -48,13 +48,13 @@ def test_an_empty_datagram_is_no_packet() -> None:
 
 def test_before_and_after_the_second_socket_the_first_has_all() -> None:
     with first_socket("127.0.0.1") as first, socket.socket(type=socket.SOCK_DGRAM) as sender:
-        first.settimeout(5)
+        first.settimeout(120)
         sender.connect(first.getsockname())
         for _ in range(3):
             sender.send(b"\xff")
             assert first.recv(10) == b"\xff"
             with second_socket(*first.getsockname()) as second:
-                second.settimeout(5)
+                second.settimeout(120)
                 sender.send(b"\xff")
                 assert second.recv(10) == b"\xff"
 

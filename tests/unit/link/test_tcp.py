@@ -11,12 +11,13 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from ports import free_port
 from tincan.link.tcp import Address, Port
 from tincan.nat.addresses import host_addresses, interfaces
 from unit.link.pairs import only_the_test_is_left
 from unit.link.stream_pairs import open_files
 
-WITHIN = 15.0
+WITHIN = 120.0
 ADDRESSES = ["127.0.0.1", *host_addresses(interfaces())]
 linux = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 
@@ -25,7 +26,7 @@ class Door:
     """A port that is in use: what came about at it, and who had connected."""
 
     def __init__(self) -> None:
-        self.port = Port()
+        self.port = Port(free_port())
         self.arrived: asyncio.Queue[tuple[socket.socket, bool]] = asyncio.Queue()
         self._tasks = [asyncio.create_task(self.port.accept(self.hand_over))]
 
@@ -93,7 +94,7 @@ async def test_both_connect_to_each_other_at_once(host: str) -> None:
 
 
 async def test_it_goes_on_connecting_until_somebody_is_there() -> None:
-    gone = Port()
+    gone = Port(free_port())
     gone.close()
     async with doors(1) as [near]:
         near.keep_connecting(("127.0.0.1", gone.number))
@@ -120,7 +121,7 @@ async def test_one_attempt_has_an_end() -> None:
 
 
 async def test_it_is_not_connected_to_itself() -> None:
-    port = Port()
+    port = Port(free_port())
     number = port.number
     port.close()
     async with asyncio.timeout(WITHIN):
@@ -139,7 +140,7 @@ async def test_a_port_that_is_taken_is_an_error() -> None:
 @linux
 async def test_nothing_is_left_open() -> None:
     before = open_files()
-    gone = Port()
+    gone = Port(free_port())
     gone.close()
     async with doors() as (near, far):
         near.keep_connecting(("127.0.0.1", far.port.number))

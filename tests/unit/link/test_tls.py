@@ -454,6 +454,8 @@ async def test_key_updates_without_end_break_it(tmp_path: FilePath) -> None:
     context = pin(Side.TAP).context(Side.TAP)
     context.keylog_filename = str(tmp_path / "keys")
     near, far = sockets()
+    far.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)  # else the kernel takes 150,000 at once
+    near.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
     hostile = TlsStream(far, context, server=False, path=Path.LAN)
     async with asyncio.timeout(WITHIN):
         stream, _ = await asyncio.gather(secure(near, pin(Side.ATTACH), Side.ATTACH, Path.LAN), hostile.handshake())

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -21,7 +20,7 @@ from tincan.link.datachannel import SEND_BUFFER
 from tincan.link.interface import ChannelClosed, CloseReason, Link, Path
 from tincan.link.sctp import MAX_CHANNELS
 from tincan.link.srtp import MAX_SOURCES
-from tincan.link.webrtc import LINGER, OWN_CHANNELS, RECEIVE_BUFFER, WebRtcLink
+from tincan.link.webrtc import OWN_CHANNELS, RECEIVE_BUFFER, WebRtcLink
 from tincan.meet.mailbox import Side
 from unit.link.contract import WITHIN, LinkContract, rtcp_packet, rtp_packet
 from unit.link.pairs import Ends, ends, only_the_test_is_left, tied
@@ -95,7 +94,7 @@ async def nothing_works(link: WebRtcLink) -> None:
 
 @pytest.mark.parametrize("side", list(Side))
 async def test_a_wrong_fingerprint_refuses_the_connection(side: Side) -> None:
-    async with asyncio.timeout(WITHIN), ends(dtls_timeout=0.5) as made:
+    async with asyncio.timeout(WITHIN), ends(dtls_timeout=2.0) as made:
         near, far = (made.attach, made.tap) if side is Side.ATTACH else (made.tap, made.attach)
         listening = [asyncio.create_task(link.control.receive()) for link in (near, far)]
         wrong = msgspec.structs.replace(made.description(far), fingerprint=bytes(32))
@@ -136,10 +135,8 @@ async def test_a_peer_that_does_not_speak_dtls_is_no_path(side: Side, says: byte
             await far.ice.begin(remote.ufrag, remote.pwd)
             await far.ice.send(says)
 
-        started = time.monotonic()
         results = await asyncio.gather(made.connect(near, made.description(far)), only_ice(), return_exceptions=True)
         assert [type(result) for result in results] == [NoPath, type(None)]
-        assert time.monotonic() - started < 5
 
 
 async def test_closing_during_connect() -> None:
@@ -181,7 +178,7 @@ async def test_path_and_round_trip() -> None:
         assert near.status.path is far.status.path is Path.LAN
         while near.status.rtt is None or far.status.rtt is None:
             await asyncio.sleep(0.05)
-        assert 0 < near.status.rtt < 2
+        assert near.status.rtt > 0
 
 
 async def test_the_path_is_remembered_after_the_end() -> None:
@@ -240,10 +237,8 @@ async def test_the_end_is_noticed_by_a_receiver_that_does_not_read() -> None:
         flood = Flood(near, 64 * 1024)
         flooding = asyncio.create_task(flood.run())
         await flood.stands_still()
-        started = time.monotonic()
         await near.close()
         assert await far.wait_closed() is CloseReason.PEER
-        assert time.monotonic() - started < LINGER + 2
         [result] = await asyncio.gather(flooding, return_exceptions=True)
         assert type(result) is ChannelClosed
 

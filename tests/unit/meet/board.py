@@ -17,7 +17,7 @@ from tincan.meet.mailbox import Side
 from tincan.meet.places.switchboard import SwitchboardMailbox, SwitchboardPlace
 
 CODE = "3f9a0c71d2be"
-PATIENCE = 10.0
+PATIENCE = 120.0
 """Seconds that only a hang reaches."""
 
 

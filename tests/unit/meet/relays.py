@@ -68,5 +68,5 @@ class FakeRelay:
 
     async def has(self, wanted: Callable[[FakeRelay], bool]) -> None:
         """Wait until something is so, looking after each request."""
-        async with asyncio.timeout(10), self.changed:
+        async with asyncio.timeout(120), self.changed:
             await self.changed.wait_for(lambda: wanted(self))

@@ -18,7 +18,7 @@ from tincan.meet.places.http import base_url
 from unit.meet.databases import Handler, answering, cuts, floods, hangs, passed_on, server
 from unit.switchboard.wire import switchboard
 
-PATIENCE = 5.0
+PATIENCE = 120.0
 VALUE = {"payload": "token", "timestamp": 1_700_000_000_000}
 
 

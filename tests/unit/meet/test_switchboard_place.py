@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import socket
 from typing import Any
 
 import pytest
 
+from ports import free_port
 from tincan.errors import PeerRefused, PlaceUnreachable, UsageError
 from tincan.meet.events import MeetEvent, PlaceReady, PlaceTrouble, ServersOffered
 from tincan.meet.mailbox import MAX_MESSAGE, MailboxClosed, MailboxReset, Side
@@ -395,9 +395,7 @@ async def test_something_that_is_no_switchboard_at_all() -> None:
 
 
 async def test_a_switchboard_that_comes_up_late() -> None:
-    with socket.socket() as reserved:
-        reserved.bind(("127.0.0.1", 0))
-        port = reserved.getsockname()[1]
+    port = free_port()
     events: list[MeetEvent] = []
     told = asyncio.Event()
 

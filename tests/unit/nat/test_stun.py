@@ -26,7 +26,7 @@ from tincan.nat.stun import (
     mapped_address,
 )
 
-WITHIN = 10.0
+WITHIN = 120.0
 TRANSACTION = bytes.fromhex("b7e7a701bc34d686fa87dfae")
 
 SOFTWARE = bytes.fromhex("8022000b7465737420766563746f7220")

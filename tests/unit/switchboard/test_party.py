@@ -160,7 +160,7 @@ async def test_a_frame_of_the_wrong_form_ends_it() -> None:
 
 
 async def test_a_flood_costs_its_own_connection() -> None:
-    async with switchboard(rates=RateLimits(frames_burst=20)) as url, member(url, ONE) as a:
+    async with switchboard(rates=RateLimits(frames_burst=20, frames_per_second=0.001)) as url, member(url, ONE) as a:
         for _ in range(30):
             await a.say(type="send", topic=ONE, body="")
         assert await a.error() == "rate"

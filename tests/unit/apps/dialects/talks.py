@@ -13,7 +13,7 @@ from tincan.apps.dialects.static_link import static_conversation
 from tincan.apps.dialects.static_news import AnswerReady, OfferReady, StaticNews, WordsReady
 from tincan.errors import TinCanError
 
-PATIENCE = 10.0
+PATIENCE = 120.0
 """Seconds after which a test that waits has failed. No test waits for a time to pass."""
 
 T = TypeVar("T")

@@ -145,7 +145,7 @@ async def test_talking_is_bare_opus_both_ways() -> None:
             await talk.hear(SoundFlows)
             sound.speak(TONE * 20)
             encoder, decoder = Encoder(), Decoder()
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(120):
                 while not any(max(piece) > 3000 for piece in sound.played):
                     await peer.say(encoder.encode(TONE[:FRAME]))
                     await asyncio.sleep(0.02)
@@ -254,7 +254,7 @@ async def test_relays_that_are_of_no_use() -> None:
 
 
 async def test_nobody_comes() -> None:
-    async with FakeRelay.started() as relay, classic(relay.url, "attach", timeout=0.3) as talk:
+    async with FakeRelay.started() as relay, classic(relay.url, "attach", timeout=2) as talk:
         assert (await talk.fails(NobodyCame)).exit_code == 4
 
 

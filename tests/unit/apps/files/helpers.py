@@ -96,7 +96,7 @@ async def transfer(
         finally:
             await stream.close()
 
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(240):
         sent, received = await asyncio.gather(closing(sending, a), closing(receiving, b), return_exceptions=True)
     return Result(sent, received, sender, receiver)
 
@@ -173,7 +173,7 @@ async def through(cord: Cord, paths: Sequence[Path], target: Path, *, overwrite:
         finally:
             cord.leave()
 
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(240):
         sent, received = await asyncio.gather(
             leaving(sending),
             leaving(receiving),

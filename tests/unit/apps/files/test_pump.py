@@ -11,7 +11,7 @@ from tincan.apps.files.pump import BUFFER, ROOM, Intake
 from tincan.link.interface import StreamBroken
 from tincan.link.memory import MemoryStream
 
-WITHIN = 20.0
+WITHIN = 120.0
 
 
 @pytest.mark.parametrize("quick", ["worker", "stream", "neither"])

@@ -424,7 +424,7 @@ async def test_killed_at_any_moment_it_goes_on(tmp_path: Path, after: int) -> No
         [sys.executable, "-c", KILLED, source, target, str(after)],
         env=os.environ | {"PYTHONPATH": str(Path(tincan.__file__).parents[1])},
         stdout=subprocess.DEVNULL,
-        timeout=30,
+        timeout=120,
     )
     assert done.returncode == -signal.SIGKILL
     sent, received = (await transfer([source], target)).outcomes()

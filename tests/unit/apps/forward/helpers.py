@@ -182,7 +182,7 @@ async def forwarding(near: Plan, far: Plan) -> AsyncIterator[tuple[Can, Can]]:
         tasks = [asyncio.create_task(a.run(strings[0])), asyncio.create_task(b.run(strings[1]))]
         cans[0].task, cans[1].task = tasks
         try:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(120):
                 yield cans
                 tasks[0].cancel()
                 await asyncio.wait(tasks)

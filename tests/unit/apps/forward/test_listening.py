@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from ports import free_port
 from tincan.apps.forward import Forwarder, Listening
 from tincan.apps.forward.listening import CannotListen, MayNotListen, NoSuchPlace
 from unit.apps.forward.helpers import closed, echo, forwarding, plan
@@ -54,8 +55,8 @@ async def opened(*local: str) -> None:
 
 
 async def test_a_port_that_is_taken_is_named() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+    port = free_port()
+    with socket.create_server(("127.0.0.1", port)):
         for spec in (f"{port}:localhost:80", f"127.0.0.1:{port}:localhost:80", f"{port}:localhost:80/udp"):
             if spec.endswith("udp"):
                 await opened(spec)  # that is another port

@@ -43,7 +43,7 @@ class ByHand:
 @contextlib.asynccontextmanager
 async def by_hand(near: Plan) -> AsyncIterator[tuple[ByHand, asyncio.Task[None]]]:
     strings = FakeString.pair()
-    async with Forwarder(near, lambda event: None) as forwarder, asyncio.timeout(10):
+    async with Forwarder(near, lambda event: None) as forwarder, asyncio.timeout(120):
         task = asyncio.create_task(forwarder.run(strings[0]))
         await strings[1].accept_stream()
         try:

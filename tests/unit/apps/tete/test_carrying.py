@@ -18,7 +18,7 @@ LARGE = os.urandom(3_000_000)
 
 
 async def test_each_direction_ends_by_itself() -> None:
-    async with pair() as (client, server), asyncio.timeout(20), asyncio.TaskGroup() as group:
+    async with pair() as (client, server), asyncio.timeout(120), asyncio.TaskGroup() as group:
         words, ears = (Words(LARGE), Words()), (Ear(), Ear())
         first = group.create_task(carry(client, words[0], ears[0]))
         second = group.create_task(carry(server, words[1], ears[1]))
@@ -43,7 +43,7 @@ async def test_nobody_is_done_before_everything_was_passed_on() -> None:
             await self.may.wait()
             await super().write(data)
 
-    async with pair() as (client, server), asyncio.timeout(20), asyncio.TaskGroup() as group:
+    async with pair() as (client, server), asyncio.timeout(120), asyncio.TaskGroup() as group:
         slow = Slow()
         done = group.create_task(carry(client, Words(b"something", ends=True), Ear()))
         other = group.create_task(carry(server, Words(ends=True), slow))
@@ -55,7 +55,7 @@ async def test_nobody_is_done_before_everything_was_passed_on() -> None:
 
 
 async def test_a_cancelled_end_leaves_in_good_order() -> None:
-    async with pair() as (client, server), asyncio.timeout(20), asyncio.TaskGroup() as group:
+    async with pair() as (client, server), asyncio.timeout(120), asyncio.TaskGroup() as group:
         words, ear = Words(), Ear()
         leaving = group.create_task(carry(client, words, Ear()))
         staying = group.create_task(carry(server, Words(), ear))
@@ -67,7 +67,7 @@ async def test_a_cancelled_end_leaves_in_good_order() -> None:
 
 async def test_what_is_being_written_when_the_user_leaves_still_arrives_whole() -> None:
     """The peer does not read while this end writes more than fits, and is cancelled in the middle of it."""
-    async with pair() as (client, server), asyncio.timeout(20), asyncio.TaskGroup() as group:
+    async with pair() as (client, server), asyncio.timeout(120), asyncio.TaskGroup() as group:
         leaving = group.create_task(carry(client, Words(*[LARGE[:250_000]] * 100), Ear()))
         await asyncio.wait([leaving], timeout=0.1)
         leaving.cancel()
@@ -114,7 +114,7 @@ async def test_a_peer_that_leaves_at_the_end_of_the_input_has_taken_everything()
 
 
 async def test_a_user_can_leave_a_peer_that_reads_nothing() -> None:
-    async with pair() as (client, _), asyncio.timeout(20), asyncio.TaskGroup() as group:
+    async with pair() as (client, _), asyncio.timeout(120), asyncio.TaskGroup() as group:
         leaving = group.create_task(carry(client, Words(*[LARGE] * 30), Ear()))
         await asyncio.wait([leaving], timeout=0.1)
         leaving.cancel()
@@ -133,7 +133,7 @@ async def cut(connection: Connection) -> None:
 async def test_a_connection_that_ends_without_a_word_is_told_as_broken(
     end: Callable[[Connection], Awaitable[None]],
 ) -> None:
-    async with pair() as (client, server), asyncio.timeout(20), asyncio.TaskGroup() as group:
+    async with pair() as (client, server), asyncio.timeout(120), asyncio.TaskGroup() as group:
         ear = Ear()
         carrying = group.create_task(_failure(carry(client, Words(), ear)))
         await server.stream.write(b"so far")
@@ -146,7 +146,7 @@ async def test_a_connection_that_ends_without_a_word_is_told_as_broken(
 
 
 async def test_a_peer_that_breaks_after_its_own_end_has_not_taken_everything() -> None:
-    async with pair() as (client, server), asyncio.timeout(20), asyncio.TaskGroup() as group:
+    async with pair() as (client, server), asyncio.timeout(120), asyncio.TaskGroup() as group:
         ear = Ear()
         carrying = group.create_task(_failure(carry(client, Words(b"for nobody", ends=True), ear)))
         await server.stream.write_eof()
@@ -166,7 +166,7 @@ async def test_an_output_that_nobody_reads_is_told() -> None:
         async def write(self, data: memoryview) -> None:
             raise BrokenPipeError
 
-    async with pair() as (client, server), asyncio.timeout(20), asyncio.TaskGroup() as group:
+    async with pair() as (client, server), asyncio.timeout(120), asyncio.TaskGroup() as group:
         other = group.create_task(_failure(carry(server, Words(b"hello"), Ear())))
         assert "Whoever reads this output" in str(await _failure(carry(client, Words(), Deaf())))
         await other
@@ -177,7 +177,7 @@ async def test_an_input_that_cannot_be_read_is_told() -> None:
         async def read_into(self, buffer: memoryview) -> int:
             raise OSError(5, "Input/output error")
 
-    async with pair() as (client, server), asyncio.timeout(20), asyncio.TaskGroup() as group:
+    async with pair() as (client, server), asyncio.timeout(120), asyncio.TaskGroup() as group:
         other = group.create_task(_failure(carry(server, Words(), Ear())))
         assert "The input cannot be read any further" in str(await _failure(carry(client, Torn(), Ear())))
         await other
@@ -189,7 +189,7 @@ async def test_an_input_that_cannot_be_read_is_told() -> None:
 @pytest.mark.parametrize("client", [True, False])
 async def test_the_end_of_stdin_is_no_farewell_to_tete(client: bool) -> None:
     ours, other = await with_foreign(client=client)
-    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(120), asyncio.TaskGroup() as group:
         ear = Ear()
         carrying = group.create_task(carry(ours, Words(b"all I have", ends=True), ear))
         assert bytes(await other.stream.read(100)) == b"all I have"
@@ -202,7 +202,7 @@ async def test_the_end_of_stdin_is_no_farewell_to_tete(client: bool) -> None:
 
 async def test_tete_is_told_when_this_end_leaves() -> None:
     ours, other = await with_foreign(client=True)
-    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(120), asyncio.TaskGroup() as group:
         leaving = group.create_task(carry(ours, Words(b"hello"), Ear()))
         assert bytes(await other.stream.read(100)) == b"hello"
         leaving.cancel()
@@ -213,7 +213,7 @@ async def test_tete_is_told_when_this_end_leaves() -> None:
 
 async def test_a_reset_by_tete_is_a_broken_connection() -> None:
     ours, other = await with_foreign(client=False)
-    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(120), asyncio.TaskGroup() as group:
         failing = group.create_task(_failure(carry(ours, Words(), Ear())))
         await hang_up(other, orderly=False)
         assert (await failing).exit_code == 8

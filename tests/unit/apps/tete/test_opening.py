@@ -11,11 +11,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from ports import free_ports
 from tincan.apps.tete.opening import keep_alive, open_connection
 from tincan.apps.tete.security import Connection, Peer, Security
 from tincan.apps.tete.settings import TeteSettings
 from tincan.errors import DeviceMissing, NoPath
-from unit.apps.tete.pairs import foreign, free_ports
+from unit.apps.tete.pairs import foreign
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs all of 127.0.0.0/8 on loopback")
 
@@ -24,14 +25,14 @@ LOW, HIGH, THIRD = "127.0.0.1", "127.0.0.2", "127.0.0.3"
 
 def both_settings(low: str = LOW, high: str = HIGH) -> tuple[TeteSettings, TeteSettings]:
     """Return the settings of the TLS server and of the client."""
-    one, two = free_ports()
+    one, two = free_ports(2)
     a, b = ipaddress.ip_address(low), ipaddress.ip_address(high)
     return TeteSettings(a, b, one, two), TeteSettings(b, a, two, one)
 
 
 async def opened(settings: TeteSettings, *, tries: int = 10, pause: float = 0.05) -> Connection:
     security = Security(client=settings.client, proves=False)
-    return await open_connection(settings, security, tries=tries, pause=pause, nomination=0.3)
+    return await open_connection(settings, security, tries=tries, pause=pause, nomination=1.5)
 
 
 async def say_hello(first: Connection, second: Connection) -> None:
@@ -48,7 +49,7 @@ async def say_hello(first: Connection, second: Connection) -> None:
 @pytest.mark.parametrize("order", [1, -1])
 async def test_two_ends_find_each_other(order: int, late: float) -> None:
     first, second = both_settings()[::order]
-    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(120), asyncio.TaskGroup() as group:
         waiting = group.create_task(opened(first))
         await asyncio.sleep(late)
         coming = group.create_task(opened(second))
@@ -59,7 +60,7 @@ async def test_two_ends_find_each_other(order: int, late: float) -> None:
 async def test_both_begin_at_the_same_time_again_and_again() -> None:
     for _ in range(10):
         first, second = both_settings()
-        async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+        async with asyncio.timeout(120), asyncio.TaskGroup() as group:
             ends = [group.create_task(opened(settings)) for settings in (first, second)]
         await say_hello(*(end.result() for end in ends))
 
@@ -81,7 +82,7 @@ async def test_the_port_is_taken() -> None:
 async def stranger(settings: TeteSettings, host: str, port: int = 0) -> AsyncIterator[socket.socket]:
     """Somebody who connects to the port that an end listens on, as soon as that is there."""
     loop = asyncio.get_running_loop()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(120):
         while True:
             sock = socket.socket()
             sock.setblocking(False)
@@ -103,8 +104,8 @@ async def test_strangers_are_turned_away_without_a_word_and_hold_nobody_up(which
     settings, other = both_settings()[which], both_settings()[1 - which]
     other = TeteSettings(settings.peer, settings.mine, settings.rport, settings.lport)
     loop = asyncio.get_running_loop()
-    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
-        waiting = group.create_task(opened(settings, tries=100))
+    async with asyncio.timeout(120), asyncio.TaskGroup() as group:
+        waiting = group.create_task(opened(settings, tries=100_000))
         for host, port in ((THIRD, settings.rport), (str(settings.peer), 0)):
             async with stranger(settings, host, port) as sock:
                 assert await loop.sock_recv(sock, 100) == b""
@@ -118,14 +119,14 @@ async def test_a_peer_that_says_nothing_is_left_for_its_next_connection() -> Non
     silent = socket.create_server((LOW, server.lport))
     silent.setblocking(False)
     loop = asyncio.get_running_loop()
-    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
-        waiting = group.create_task(opened(client, tries=100))
+    async with asyncio.timeout(120), asyncio.TaskGroup() as group:
+        waiting = group.create_task(opened(client, tries=100_000))
         accepted, _ = await loop.sock_accept(silent)
         silent.close()
         with accepted:
             assert accepted.getpeername() == (HIGH, client.lport), "though the kernel alone would come from LOW"
             assert await loop.sock_recv(accepted, 1), "TLS begins"
-        coming = group.create_task(opened(server, tries=100))
+        coming = group.create_task(opened(server, tries=100_000))
     await say_hello(waiting.result(), coming.result())
 
 
@@ -136,8 +137,8 @@ async def test_of_two_connections_the_one_is_found_that_the_peer_uses(ours: int)
     lying = socket.create_server((str(settings.peer), settings.rport), reuse_port=True)
     lying.setblocking(False)
     loop = asyncio.get_running_loop()
-    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
-        opening = group.create_task(opened(settings, tries=100))
+    async with asyncio.timeout(120), asyncio.TaskGroup() as group:
+        opening = group.create_task(opened(settings, tries=100_000))
         forgotten, _ = await loop.sock_accept(lying)
         used = TeteSettings(ipaddress.ip_address(THIRD), settings.peer, settings.lport, settings.rport)
         async with stranger(used, str(settings.peer), settings.rport) as sock:
@@ -149,7 +150,7 @@ async def test_of_two_connections_the_one_is_found_that_the_peer_uses(ours: int)
 
 async def test_two_who_both_want_to_be_the_client_are_told_to_check_the_addresses() -> None:
     """Each gives a private address of its own, and the greater one decides nothing."""
-    one, two = free_ports()
+    one, two = free_ports(2)
     own, peer = ipaddress.ip_address("192.168.1.2"), ipaddress.ip_address(LOW)
     settings = TeteSettings(own, peer, one, two), TeteSettings(own, peer, two, one)
     results = await asyncio.gather(*(opened(s, tries=3) for s in settings), return_exceptions=True)

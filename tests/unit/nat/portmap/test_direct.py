@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import socket
-import time
 import warnings
 from collections.abc import AsyncIterator, Callable
 
 import pytest
 
+from ports import free_port
 from tincan.nat.portmap.datagrams import Inbox, ask, endpoint
 from tincan.nat.portmap.direct import NatPmpMapper, PcpMapper
 from tincan.nat.portmap.mapping import Granted, NoMapping, Wanted
@@ -125,12 +126,9 @@ async def test_only_the_router_is_heard() -> None:
 
 @pytest.mark.parametrize("mapper", [PcpMapper, NatPmpMapper])
 async def test_where_nobody_listens_it_ends_at_once(mapper: type[PcpMapper | NatPmpMapper]) -> None:
-    async with router(lambda data: []) as (_, port):
-        pass
-    began = time.monotonic()
-    with pytest.raises((NoMapping, OSError)):
-        await mapper(HERE, WANTED, port=port).map()
-    assert time.monotonic() - began < 2
+    with pytest.raises((NoMapping, OSError)) as caught:
+        await mapper(HERE, WANTED, port=free_port()).map()
+    assert "no answer" not in str(caught.value)  # which is what one comes to after some waiting
 
 
 async def test_whoever_floods_without_answering_is_given_up() -> None:
@@ -157,6 +155,7 @@ def test_a_socket_that_is_not_wanted_any_more_while_it_opens_is_closed() -> None
         task.cancel()
         await asyncio.wait([task])
 
+    gc.collect()  # not of others
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         for turns in range(1, 6):

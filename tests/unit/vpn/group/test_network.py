@@ -27,7 +27,7 @@ from unit.switchboard.wire import switchboard
 from unit.vpn.group.groups import invited
 from virtualtime import in_virtual_time
 
-PATIENT = 30.0
+PATIENT = 120.0
 
 
 class Town:

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from ports import free_port
 from tincan.errors import WorldError
 from tincan.vpn.ipop.overlay import MemoryServer
 from tincan.vpn.ipop.senders import TABLES
@@ -20,12 +21,6 @@ from tincan.vpn.ipop.wire import Release
 from tincan.vpn.module.memory import MemoryNetwork
 
 pytestmark = pytest.mark.skipif(not os.path.exists(TABLES[0]), reason="needs Linux")
-
-
-def free_port() -> int:
-    with socket.socket(type=socket.SOCK_DGRAM) as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 @contextlib.asynccontextmanager
@@ -47,7 +42,7 @@ async def serving(port: int, said: list[str], release: Release = Release.V14) ->
 
 def ask(host: str, port: int, data: bytes) -> bytes:
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.settimeout(20)
+        sock.settimeout(120)
         sock.sendto(data, (host, port))
         return sock.recv(65507)
 

@@ -14,7 +14,7 @@ from tincan.vpn.module.local import LocalModule, open_module
 from tincan.vpn.module.states import State
 from tincan.vpn.path.memory import MemoryPlane
 
-WITHIN = 30.0
+WITHIN = 120.0
 """Seconds for anything; a loaded machine is slow."""
 
 E = TypeVar("E", bound=Event)

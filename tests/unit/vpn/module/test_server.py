@@ -23,7 +23,7 @@ from tincan.vpn.module.interface import ModuleError
 from tincan.vpn.module.memory import MemoryModule, MemoryNetwork
 from tincan.vpn.module.server import MAX_CONNECTIONS, Server, allowed, listening
 
-WITHIN = 20.0
+WITHIN = 120.0
 
 
 @contextlib.asynccontextmanager

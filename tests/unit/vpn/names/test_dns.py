@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ports import free_port
 from tincan.errors import DeviceMissing
 from tincan.vpn.names.dns import MAX_ANSWERS, SUFFIX, Zone
 from tincan.vpn.names.responder import responding
@@ -207,9 +208,7 @@ def test_an_answer_is_never_much_longer_than_the_question() -> None:
 async def test_this_machine_alone_is_answered() -> None:
     own = IPv4Address("127.0.0.5")
     loop = asyncio.get_running_loop()
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind((str(own), 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     async with responding(own, port) as responder:
         responder.zone = ZONE
         with (
@@ -223,7 +222,7 @@ async def test_this_machine_alone_is_answered() -> None:
                 await loop.sock_connect(sock, (str(own), port))
             await loop.sock_sendall(stranger, ask("bob.can"))
             await loop.sock_sendall(client, ask("bob.can"))
-            reply = read(await asyncio.wait_for(loop.sock_recv(client, 512), 10))
+            reply = read(await asyncio.wait_for(loop.sock_recv(client, 512), 120))
             assert reply.answers == [("bob.can", A, BOB[0].packed)]
             with pytest.raises(BlockingIOError):
                 stranger.recv(512)

@@ -10,6 +10,7 @@ from contextlib import AbstractAsyncContextManager
 
 import pytest
 
+from ports import free_port
 from tincan.meet.events import MeetEvent, PlaceReady, PlaceTrouble, ServersOffered
 from tincan.nat.servers import IceServer
 from tincan.vpn.party.fragments import CHUNK, HEADER, MAX_PARTIAL_PER_SENDER, PATIENCE, Assembly, cut
@@ -22,7 +23,7 @@ from unit.switchboard.wire import switchboard
 from virtualtime import in_virtual_time
 
 ONE, TWO = "1" * 32, "2" * 32
-PATIENT = 20.0
+PATIENT = 120.0
 
 Three = Callable[[], AbstractAsyncContextManager[list[PartyLine]]]
 
@@ -123,8 +124,8 @@ async def heard_by(sender: PartyLine, topic: str, message: bytes, receiver: Part
 async def test_it_comes_back_and_is_on_its_topics_again() -> None:
     events: asyncio.Queue[MeetEvent] = asyncio.Queue()
     async with asyncio.timeout(PATIENT):
-        async with switchboard() as url:
-            port = int(url.rpartition(":")[2])
+        port = free_port()
+        async with switchboard(port=port) as url:
             line, other = SwitchboardLine(url, events.put_nowait), SwitchboardLine(url, lambda event: None)
             async with running(line, other):
                 assert isinstance(await events.get(), PlaceReady)

@@ -39,7 +39,7 @@ from unit.vpn.path import packets as p
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="virtual networks need Linux")
 
-PATIENCE = 30
+PATIENCE = 120
 SECRETS = (b"a" * 32, b"b" * 32)
 
 

@@ -57,7 +57,7 @@ def test_a_run_arrives_as_datagrams() -> None:
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as there,
     ):
         there.bind(("127.0.0.1", 0))
-        there.settimeout(20)
+        there.settimeout(120)
         way = Way(here, there.getsockname(), False)
         way.transmit(Send(1, DATAGRAMS, 9))
         way.transmit(Send(1, [b"d" * 2000], 2000, fragment=True))
