@@ -178,7 +178,7 @@ class CallSession:
         try:
             self._voice = await aside(self._make_voice)
             self.open_microphone()
-            self._voice.chime(chimes.joined())
+            self._chime(chimes.joined())
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._flow())
                 group.create_task(self._keep_turning())
@@ -200,10 +200,15 @@ class CallSession:
         self._media.close()
         if self._voice is not None:
             self._voice.open = False
-            self._voice.chime(chimes.left())
+            self._chime(chimes.left())
             if not self._setup.nothing:
                 await asyncio.sleep(FAREWELL)
         await settle(running)
+
+    def _chime(self, tone: Pcm) -> None:
+        if self._voice is not None:
+            with self._lock:
+                self._voice.chime(tone)
 
     # -- packets ------------------------------------------------------------------------
 

@@ -20,8 +20,10 @@ from tincan.apps.call.events import (
 )
 from tincan.apps.call.interface import Switch
 from tincan.apps.chat import Closed, MessageReceived, PeerHello
+from tincan.audio import chimes
 from tincan.audio.devices import Choice, Device, Devices
-from tincan.errors import UsageError
+from tincan.audio.pcm import TICK
+from tincan.errors import DeviceMissing, UsageError
 from unit.apps.call.people import WORDS, Person, two_people
 
 
@@ -209,3 +211,26 @@ async def test_a_device_that_is_not_named_stays_as_it_was_chosen() -> None:
         assert ada.calls.status is not None
         assert ada.calls.status.microphone == "Other microphone"
         assert ada.calls.status.seconds >= 0
+
+
+async def test_the_tone_of_the_end_is_heard_to_its_end_also_when_the_other_one_leaves_altogether() -> None:
+    async with two_people() as (ada, bob):
+        await talking(ada, bob)
+        await bob.until(lambda: len(bob.sound.played) > 50)  # the tone of the beginning is over
+        before = len(bob.sound.played)
+        await ada.conversation.goodbye(asyncio.get_running_loop().time() + 5)
+        await bob.sees(Closed)
+        assert (await bob.sees(CallEnded)).reason is EndReason.PEER
+        loud = [piece for piece in list(bob.sound.played)[before:] if max(piece) > 1500]
+    assert len(loud) >= len(chimes.left()) // TICK - 2  # it begins and ends softly
+
+
+async def test_a_sound_server_that_does_not_answer_holds_no_command_up() -> None:
+    async def never() -> Devices:
+        await asyncio.Event().wait()
+        return Devices()
+
+    async with two_people() as (ada, _):
+        ada.sound.devices = never  # type: ignore[method-assign]
+        with pytest.raises(DeviceMissing, match="does not answer"):
+            await ada.calls.devices()
