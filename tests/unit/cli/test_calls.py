@@ -168,7 +168,8 @@ def test_programs_read_the_status_and_people_do_not(capsys: pytest.CaptureFixtur
 
 def test_the_status_in_words() -> None:
     assert words(STATUS) == (
-        "1:01, lan, round trip 12 ms, mouth to ear about 78 ms, loss 5.0 %, jitter 3 ms, 32 kbit/s twice, muted"
+        "1:01, you -20 dB, the other one -30 dB, Mic / no speaker, lan, round trip 12 ms, "
+        "mouth to ear about 78 ms, loss 5.0 %, jitter 3 ms, 32 kbit/s twice, muted"
     )
 
 
