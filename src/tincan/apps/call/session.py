@@ -37,8 +37,12 @@ logger = logging.getLogger(__name__)
 DEVICES_MS: Final = 20.0
 """Milliseconds that sound takes through microphone and loudspeaker together, at periods of 10 ms: measured once."""
 
-IDLE_AFTER: Final = 0.1
-"""Seconds without a call of the devices after which the loop turns the voice itself."""
+IDLE_AFTER: Final = 0.5
+"""Seconds without a call of the devices after which the loop turns the voice itself.
+
+Less is a machine that was busy: the device gives then what it has kept, and turned meanwhile, that would be
+more sound than there was time.
+"""
 
 LOOK_AGAIN: Final = 2.0
 """Seconds between two looks for devices while there is none at all."""

@@ -20,7 +20,7 @@ from tincan.apps.call.events import (
 )
 from tincan.apps.call.interface import Switch
 from tincan.apps.chat import Closed, MessageReceived, PeerHello
-from tincan.audio import chimes
+from tincan.audio import chimes, rtp
 from tincan.audio.devices import Choice, Device, Devices
 from tincan.audio.pcm import TICK
 from tincan.errors import DeviceMissing, UsageError
@@ -234,3 +234,28 @@ async def test_a_sound_server_that_does_not_answer_holds_no_command_up() -> None
         ada.sound.devices = never  # type: ignore[method-assign]
         with pytest.raises(DeviceMissing, match="does not answer"):
             await ada.calls.devices()
+
+
+async def test_a_machine_that_was_busy_sends_no_more_sound_than_there_was_time() -> None:
+    """The devices give what they have kept; had the call gone on with silence meanwhile, that would come on top."""
+    sent: list[tuple[int, bytes]] = []
+
+    def take(packet: bytes) -> bytes:
+        if not 192 <= packet[1] <= 223:
+            sent.append((len(ada.sound.played), packet))
+        return packet
+
+    async with two_people() as (ada, bob):
+        ada.link.weather.alter = take
+        await talking(ada, bob)
+        ada.sound.speak(WORDS)
+        for _ in range(5):  # the machine may really have been busy, and for longer
+            sent.clear()
+            await ada.until(lambda: len(sent) > 10)
+            ada.sound.hold(0.3)
+            await ada.until(lambda: len(sent) > 50)
+            (first, before), *_, (last, after) = [(at, rtp.parse(packet).timestamp) for at, packet in sent]
+            said = ((after - before) & 0xFFFFFFFF) // TICK
+            if abs(said - (last - first)) <= 4:
+                break
+    assert said == pytest.approx(last - first, abs=4)
