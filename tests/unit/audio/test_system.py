@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from importlib.machinery import ModuleSpec
+from types import ModuleType
 
 import pytest
 
+from tincan.apps.call import desk
+from tincan.audio import portaudio, sound
 from tincan.audio.devices import Choice, Devices, Playing, Setup, Silent, SoundNews, describe
 from tincan.audio.library import BUSY, Library, SoundFailed
 from tincan.audio.memory import ONE_OF_EACH
 from tincan.audio.pcm import TICK, Pcm, silence
 from tincan.audio.periods import Periods
-from tincan.audio.system import DEAD, HANGS, SystemSound
+from tincan.audio.system import DEAD, HANGS, SystemSound, installed
 from tincan.tasks import settle
 
 PATIENCE = 60.0
@@ -158,3 +163,18 @@ async def test_the_choice_is_kept_for_when_it_comes() -> None:
     sound.choose(Choice())
     await listener.told(with_all)
     await settle(task)
+
+
+def test_sounddevice_is_taken_where_miniaudio_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    there = ModuleType("there")
+    there.__spec__ = ModuleSpec("there", None)
+    for miniaudio, sounddevice, taken in [
+        (there, there, sound.LIBRARY),
+        (there, None, sound.LIBRARY),
+        (None, there, portaudio.LIBRARY),
+        (None, None, sound.LIBRARY),  # says what to install
+    ]:
+        monkeypatch.setitem(sys.modules, "miniaudio", miniaudio)  # type: ignore[arg-type]
+        monkeypatch.setitem(sys.modules, "sounddevice", sounddevice)  # type: ignore[arg-type]
+        assert installed() is taken
+        assert desk.installed() is (miniaudio is not None or sounddevice is not None)
