@@ -124,6 +124,7 @@ class CallSession:
         self._cleaning = (False, False)
         self._clean = asyncio.Event()
         self._trouble = ""
+        self._joined = False
 
     @property
     def delay_ms(self) -> int:
@@ -182,7 +183,6 @@ class CallSession:
         try:
             self._voice = await aside(self._make_voice)
             self.open_microphone()
-            self._chime(chimes.joined())
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._flow())
                 group.create_task(self._keep_turning())
@@ -286,6 +286,9 @@ class CallSession:
         match news:
             case Playing(setup):
                 self._setup, self._trouble = setup, ""
+                if setup.speaker is not None and not self._joined:  # not before it can be heard
+                    self._joined = True
+                    self._chime(chimes.joined())
                 self._tell(SoundFlows(_name(setup.microphone), _name(setup.speaker), describe(news)))
                 self._clean.set()
             case Silent(reason):

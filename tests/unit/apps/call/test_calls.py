@@ -259,3 +259,16 @@ async def test_a_machine_that_was_busy_sends_no_more_sound_than_there_was_time()
             if abs(said - (last - first)) <= 4:
                 break
     assert said == pytest.approx(last - first, abs=4)
+
+
+async def test_the_tone_of_the_beginning_waits_for_the_speaker() -> None:
+    async with two_people(ada={"there": NOTHING}) as (ada, bob):
+        ada.calls.call()
+        await bob.sees(CallOffered)
+        bob.calls.answer(True)
+        await ada.sees(CallStatus, 2)
+        ada.sound.plug(HEADSET)
+        await ada.sees(SoundFlows)
+        await ada.until(lambda: len(ada.sound.played) > 30)
+        loud = [piece for piece in ada.sound.played if max(piece) > 1500]
+    assert len(loud) >= len(chimes.joined()) // TICK - 2  # it begins and ends softly
