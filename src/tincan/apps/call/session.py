@@ -55,6 +55,11 @@ COMPLEXITY: Final = 9
 WIDEBAND_BELOW: Final = 40_000
 """Bits a second up to which what lies above 8 kHz is left out: words sound better for it."""
 
+DEAF_AFTER: Final = 5 * RATE // TICK
+"""Periods of nothing at all after which a microphone is switched off or, on macOS, forbidden: no room is so quiet."""
+
+DEAF: Final = "The microphone gives nothing at all; is it switched off, or forbidden to this program?"
+
 _UNEXPECTED: Final = "Something about the sound went wrong; with --log-file the log says what."
 
 
@@ -125,6 +130,7 @@ class CallSession:
         self._clean = asyncio.Event()
         self._trouble = ""
         self._joined = False
+        self._nothing = 0
 
     @property
     def delay_ms(self) -> int:
@@ -232,7 +238,16 @@ class CallSession:
     def _hear_device(self, heard: Pcm) -> None:
         """Be the `hear` of the devices' `Ends`."""
         self._exchanged = self._loop.time()
+        if self._nothing < DEAF_AFTER and self._setup.microphone is not None:
+            self._listen(heard)
         self._speak(heard)
+
+    def _listen(self, heard: Pcm) -> None:
+        """Count what a fresh microphone gives as long as that is nothing at all; say so once it is too long."""
+        self._nothing = DEAF_AFTER if any(heard) else self._nothing + 1
+        if self._nothing == DEAF_AFTER and not any(heard):
+            with contextlib.suppress(RuntimeError):  # the loop has ended
+                self._loop.call_soon_threadsafe(self._say_trouble, DEAF)
 
     def _speak(self, heard: Pcm) -> None:
         voice = self._voice
@@ -285,7 +300,7 @@ class CallSession:
     def _hear_news(self, news: SoundNews) -> None:
         match news:
             case Playing(setup):
-                self._setup, self._trouble = setup, ""
+                self._setup, self._trouble, self._nothing = setup, "", 0
                 if setup.speaker is not None and not self._joined:  # not before it can be heard
                     self._joined = True
                     self._chime(chimes.joined())

@@ -19,6 +19,7 @@ from tincan.apps.call.events import (
     SoundTrouble,
 )
 from tincan.apps.call.interface import Switch
+from tincan.apps.call.session import DEAF
 from tincan.apps.chat import Closed, MessageReceived, PeerHello
 from tincan.audio import chimes, rtp
 from tincan.audio.devices import Choice, Device, Devices
@@ -272,3 +273,13 @@ async def test_the_tone_of_the_beginning_waits_for_the_speaker() -> None:
         await ada.until(lambda: len(ada.sound.played) > 30)
         loud = [piece for piece in ada.sound.played if max(piece) > 1500]
     assert len(loud) >= len(chimes.joined()) // TICK - 2  # it begins and ends softly
+
+
+async def test_a_microphone_that_gives_nothing_at_all_is_told_once() -> None:
+    async with two_people() as (ada, bob):
+        bob.sound.speak(WORDS)
+        await talking(ada, bob)
+        assert (await ada.sees(SoundTrouble)).text == DEAF
+        await ada.sees(CallStatus, 7)
+        assert [event.text for event in ada.told if isinstance(event, SoundTrouble)] == [DEAF]
+        assert not any(isinstance(event, SoundTrouble) for event in bob.told)
