@@ -196,8 +196,8 @@ class ForeignConversation:
                 await self._sound.calls.lose()
         finally:
             await settle(*beside)
-            for event in self._sound.calls.rest() if self._sound is not None else ():
-                self._tell(event)
+            for last in self._sound.calls.rest() if self._sound is not None else ():
+                self._tell(last)
         # A channel may end before its link does: with it the conversation is over.
         await link.close()
         reason = CloseReason.LOCAL if self._left else await link.wait_closed()
