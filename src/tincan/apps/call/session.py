@@ -15,9 +15,9 @@ import random
 import threading
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
-from typing import Final, Protocol
+from typing import Final
 
+from tincan.apps.call.cleaning import Cleaning, Switches
 from tincan.apps.call.events import CallEvent, CallStatus, SoundFlows, SoundTrouble
 from tincan.apps.call.interface import Switch
 from tincan.apps.call.protocol import Talk
@@ -94,13 +94,6 @@ def load() -> None:
             echo.make()
 
 
-class Switches(Protocol):
-    """Where the user's switches stand."""
-
-    def is_on(self, what: Switch) -> bool | None:
-        """Return how it stands; None: the user has not touched it."""
-
-
 class CallSession:
     """The sound of one call, as long as `run` runs. ``tell`` hears of what the user should know."""
 
@@ -126,8 +119,7 @@ class CallSession:
         self._voice: Voice | None = None
         self._media = link.media(self._hear)
         self._setup = Setup()
-        self._cleaning = (False, False)
-        self._clean = asyncio.Event()
+        self._cleaning = Cleaning(switches, tell)
         self._trouble = ""
         self._joined = False
         self._nothing = 0
@@ -144,7 +136,7 @@ class CallSession:
         opened = pressed if self._switches.is_on(Switch.PUSH_TO_TALK) else not muted
         if self._voice is not None:
             self._voice.open = opened
-        self._clean.set()
+        self._cleaning.look()
         return opened
 
     def status(self, *, peer_muted: bool, peer_delay_ms: int | None) -> CallStatus:
@@ -157,8 +149,8 @@ class CallSession:
             muted=bool(self._switches.is_on(Switch.MUTED)),
             peer_muted=peer_muted,
             push_to_talk=bool(self._switches.is_on(Switch.PUSH_TO_TALK)),
-            echo=self._cleaning[0],
-            noise=self._cleaning[1],
+            echo=self._cleaning.works[0],
+            noise=self._cleaning.works[1],
             microphone=_name(self._setup.microphone),
             speaker=_name(self._setup.speaker),
             path=link.path.value,
@@ -192,7 +184,7 @@ class CallSession:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._flow())
                 group.create_task(self._keep_turning())
-                group.create_task(self._keep_clean())
+                group.create_task(self._cleaning.run(self._voice, lambda: self._setup))
         except TinCanError as exc:  # no codec: the call is one of text
             await self._be_silent(str(exc))
         except Exception:
@@ -305,7 +297,7 @@ class CallSession:
                     self._joined = True
                     self._chime(chimes.joined())
                 self._tell(SoundFlows(_name(setup.microphone), _name(setup.speaker), describe(news)))
-                self._clean.set()
+                self._cleaning.look()
             case Silent(reason):
                 self._setup = Setup()
                 self._say_trouble(reason)
@@ -314,35 +306,6 @@ class CallSession:
         if text != self._trouble:
             self._trouble = text
             self._tell(SoundTrouble(text))
-
-    async def _keep_clean(self) -> None:
-        """Have the cleaner that the switches and the devices ask for; a fresh one for other devices."""
-        made_for: object = None
-        while True:
-            await self._clean.wait()
-            self._clean.clear()
-            wanted = self._wanted()
-            if self._voice is None or (wanted, self._setup) == made_for:
-                continue
-            made_for = wanted, self._setup
-            cleaner, self._cleaning = None, (False, False)
-            if any(wanted):
-                cancelling, noise = wanted
-                try:
-                    cleaner = await aside(partial(echo.make, cancelling=cancelling, noise_suppression=noise))
-                    self._cleaning = wanted
-                except TinCanError as exc:
-                    self._tell(SoundTrouble(str(exc)))
-            self._voice.cleaner = cleaner
-
-    def _wanted(self) -> tuple[bool, bool]:
-        """Whether echo, and noise, are to be taken out: as the user says, else as the devices ask for."""
-        if self._setup.microphone is None:
-            return False, False
-        cancelling = self._switches.is_on(Switch.ECHO)
-        if cancelling is None:
-            cancelling = echo.available() is not None and echo.wanted_for(self._setup)
-        return cancelling, bool(self._switches.is_on(Switch.NOISE))
 
 
 def _name(device: Device | None) -> str | None:
