@@ -79,7 +79,7 @@ def calling(network: Network, room: SoundRoom, *options: str) -> Iterator[tuple[
         for caller in (a, b):
             caller.can.event("call-started", 60)
         for caller in (a, b):
-            caller.can.event("sound", 30)
+            caller.can.event("sound", 60)
         yield a, b
     finally:
         for caller in (a, b):
