@@ -84,7 +84,9 @@ async def test_calling_and_what_a_call_is_like() -> None:
     assert here.calls is not None
     here.calls.pick_up()
     assert await here.line("/status")
-    assert here.output.notes[-1].startswith("0:00, direct-udp")
+    assert here.output.notes[-1].startswith(
+        "0:00, you -127 dB, the other one -127 dB, Microphone / Speaker, direct-udp"
+    )
     assert await here.line("/device")
     assert "* Microphone" in here.output.notes[-1]
 
