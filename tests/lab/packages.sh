@@ -25,6 +25,7 @@ need pactl pulseaudio-utils
 need espeak-ng espeak-ng
 need iperf3 iperf3
 need dnsmasq dnsmasq-base
+ls /usr/lib/*/libportaudio.so.2 >/dev/null 2>&1 || missing="$missing libportaudio2"
 while [ $# -gt 1 ]; do
     need "$1" "$2"
     shift 2

@@ -72,7 +72,7 @@ def delays(early: array[int], late: array[int], longest: float = 0.5) -> list[fl
 
 def speech(words: str) -> array[int]:
     """Let espeak-ng say something; 48 kHz, mono."""
-    done = subprocess.run(["espeak-ng", "--stdout", "-v", "en", words], capture_output=True, timeout=120, check=True)
+    done = subprocess.run(["espeak-ng", "--stdout", "-v", "en", words], capture_output=True, timeout=60, check=True)
     spoken = array("h")
     spoken.frombytes(done.stdout[44 : 44 + (len(done.stdout) - 44) // 2 * 2])  # a WAV file of 22 050 Hz
     step = 22_050 / RATE

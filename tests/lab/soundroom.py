@@ -34,6 +34,9 @@ from typing import IO
 from lab.priority import keep_time
 
 RATE = 48_000
+PATIENCE = 60.0
+"""Seconds that any of its programs may take."""
+
 PLACES = ("microphone_a", "speaker_a", "microphone_b", "speaker_b")
 _CHANNELS = ("front-left", "front-right", "rear-left", "rear-right")
 
@@ -105,8 +108,8 @@ class SoundRoom:
             self._spawn("parec", "--device=room.monitor", "--latency-msec=10", stdout=file)
         self._wait(lambda: awake.stat().st_size > 0)
 
-    def _wait(self, ready: Callable[[], bool], seconds: float = 120) -> None:
-        deadline = time.monotonic() + seconds
+    def _wait(self, ready: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + PATIENCE
         while not ready():
             if self._server is None or self._server.poll() is not None or time.monotonic() > deadline:
                 raise SoundRoomError(f"no sound server: {(self._folder / 'log').read_text(errors='replace')}")
@@ -136,7 +139,7 @@ class SoundRoom:
             env={**os.environ, **self.environment},
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=PATIENCE,
         )
         if done.returncode:
             raise SoundRoomError(f"pactl {' '.join(words)}: {done.stderr.strip()}")
@@ -201,7 +204,7 @@ class SoundRoom:
                 yield take
             finally:
                 recorder.terminate()
-                recorder.wait(120)
+                recorder.wait(PATIENCE)
 
     def _spawn(
         self, program: str, *arguments: str, stdin: IO[bytes] | None = None, stdout: IO[bytes] | None = None

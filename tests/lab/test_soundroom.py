@@ -1,25 +1,34 @@
-"""The real sound, in the sound room: how long it takes, and what it lives through."""
+"""The real sound, in the sound room: how long it takes, and what it lives through.
+
+Sound must come in time, and a machine may do something else meanwhile. So the devices' threads come before
+others where that is allowed, what is measured is measured again when it was bad, and what is waited for may
+take long.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import ctypes.util
 import os
 import statistics
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from importlib.util import find_spec
 
 import pytest
 
 from lab import soundroom
+from lab.priority import keeping_time
 from lab.signals import chirps, delays, speech
 from lab.soundroom import SoundRoom
-from tincan.audio import echo
+from tincan.audio import echo, portaudio
 from tincan.audio.devices import Choice, Device, Exchange, Playing, Setup, Silent, SoundNews, describe
+from tincan.audio.library import Library, SoundFailed
 from tincan.audio.pcm import TICK, Pcm, loudness, silence
 from tincan.audio.periods import Periods
-from tincan.audio.sound import Line, SoundFailed
+from tincan.audio.sound import Line
 from tincan.audio.system import SystemSound
 from tincan.errors import DeviceMissing
 from tincan.tasks import settle
@@ -29,13 +38,16 @@ pytestmark = pytest.mark.skipif(not soundroom.available(), reason="needs PulseAu
 
 A = Choice("microphone-a", "speaker-a")
 
-TAKES = 10
-"""How often something is measured: what else runs on the machine may spoil a measurement, and never improves one."""
+PATIENCE = 60.0
+"""Seconds for anything that is waited for."""
+
+ATTEMPTS = 5
+"""Measurements of which one must be good."""
 
 
 @pytest.fixture
 def room(monkeypatch: pytest.MonkeyPatch) -> Iterator[SoundRoom]:
-    with SoundRoom() as made:
+    with SoundRoom() as made, keeping_time():
         for name, value in made.environment.items():
             monkeypatch.setenv(name, value)
         yield made
@@ -44,8 +56,8 @@ def room(monkeypatch: pytest.MonkeyPatch) -> Iterator[SoundRoom]:
 class Call:
     """Sound that runs: what it said, and how many periods it has exchanged."""
 
-    def __init__(self) -> None:
-        self.sound = SystemSound()
+    def __init__(self, library: Library | None) -> None:
+        self.sound = SystemSound(library)
         self.news: list[SoundNews] = []
         self.periods = 0
         self._came = asyncio.Event()
@@ -58,25 +70,27 @@ class Call:
         self.periods += 1
         return heard
 
-    async def told(self, wanted: str, timeout: float = 120) -> SoundNews:
+    async def told(self, wanted: str) -> SoundNews:
         """Wait for news that say this."""
-        async with asyncio.timeout(timeout):
+        async with asyncio.timeout(PATIENCE):
             while not (self.news and wanted in describe(self.news[-1])):
                 self._came.clear()
                 await self._came.wait()
         return self.news[-1]
 
-    async def flows(self, periods: int = 50, timeout: float = 120) -> None:
+    async def flows(self, periods: int = 50) -> None:
         """Wait until some more sound has flown."""
         wanted = self.periods + periods
-        async with asyncio.timeout(timeout):
+        async with asyncio.timeout(PATIENCE):
             while self.periods < wanted:
                 await asyncio.sleep(0.02)
 
 
 @asynccontextmanager
-async def calling(choice: Choice = A, exchange: Exchange | None = None) -> AsyncIterator[Call]:
-    call = Call()
+async def calling(
+    choice: Choice = A, exchange: Exchange | None = None, library: Library | None = None
+) -> AsyncIterator[Call]:
+    call = Call(library)
     call.sound.choose(choice)
     task = asyncio.create_task(call.sound.run(exchange or call.loop, call.hear))
     try:
@@ -94,32 +108,40 @@ def used(news: SoundNews) -> tuple[str | None, str | None]:
 # -- how long it takes -------------------------------------------------------------
 
 
+async def measured(room: SoundRoom, call: Call) -> list[float]:
+    """Return the milliseconds that chirps take from microphone to speaker."""
+    with room.recording() as take:
+        room.play("microphone_a", chirps(6, every=0.4))
+        await call.flows(350)
+    assert loudness(take.heard("speaker_b")) == 0
+    return [1000 * delay for delay in delays(take.heard("microphone_a"), take.heard("speaker_a"))]
+
+
 async def test_from_the_microphone_to_the_speaker_it_takes_35_ms(room: SoundRoom) -> None:
     async with calling() as call:
         await call.flows(100)
-        for _ in range(TAKES):
-            with room.recording() as take:
-                room.play("microphone_a", chirps(6, every=0.4))
-                await call.flows(320)
-            measured = [1000 * delay for delay in delays(take.heard("microphone_a"), take.heard("speaker_a"))]
-            assert loudness(take.heard("speaker_b")) == 0
-            steady = len(measured) >= 5 and max(measured) - min(measured) < 40  # some periods, a busy machine costs
-            if steady and statistics.median(measured) == pytest.approx(35, abs=15):
-                return
-    raise AssertionError(measured)
+        for _ in range(ATTEMPTS):
+            found = await measured(room, call)
+            if len(found) >= 5 and max(found) - min(found) < 40 and statistics.median(found) < 50:
+                break
+    assert len(found) >= 5
+    assert statistics.median(found) == pytest.approx(35, abs=15)
+    assert max(found) - min(found) < 40
 
 
 async def test_speech_comes_through(room: SoundRoom) -> None:
+    said = speech("One, two, three.")
     async with calling() as call:
         await call.flows(50)
-        for _ in range(TAKES):
+        for _ in range(ATTEMPTS):
             with room.recording() as take:
-                room.play("microphone_a", speech("One, two, three."))
-                await call.flows(200)
-            said, heard = loudness(take.heard("microphone_a")), loudness(take.heard("speaker_a"))
-            if heard > 100 and heard == pytest.approx(said, rel=0.2):
-                return
-    raise AssertionError((said, heard))
+                room.play("microphone_a", said)
+                await call.flows(250)
+            there, here = (loudness(take.heard(place)) for place in ("microphone_a", "speaker_a"))
+            if here == pytest.approx(there, rel=0.2):
+                break
+    assert here == pytest.approx(there, rel=0.2)
+    assert here > 100
 
 
 async def test_a_speaker_that_the_microphone_hears_is_taken_out(room: SoundRoom) -> None:
@@ -145,9 +167,28 @@ async def test_a_speaker_that_the_microphone_hears_is_taken_out(room: SoundRoom)
         )
 
     async with calling(exchange=talk):
-        async with asyncio.timeout(120):
+        async with asyncio.timeout(PATIENCE):
             while len(before) < 400 or not taken_out():  # 44 dB were measured, after four seconds
                 await asyncio.sleep(0.1)
+
+
+async def test_where_there_is_no_miniaudio_sounddevice_does_it(room: SoundRoom) -> None:
+    if not (find_spec("sounddevice") and ctypes.util.find_library("portaudio")):
+        pytest.skip("needs sounddevice and PortAudio")
+    room.control("set-default-source", "microphone_a")
+    room.control("set-default-sink", "speaker_a")
+    async with calling(Choice(), library=portaudio.LIBRARY) as call:
+        assert used(call.news[-1]) == ("default", "default")
+        await call.flows(100)
+        for _ in range(ATTEMPTS):
+            if found := await measured(room, call):
+                break
+        assert statistics.median(found) < 200
+        room.kill()
+        await call.told("There is no microphone and no speaker here")
+        await asyncio.to_thread(room.start)
+        await call.told("Speaker: default.")
+        await call.flows()
 
 
 # -- devices come and go -----------------------------------------------------------
@@ -253,8 +294,8 @@ async def test_opening_again_and_again_leaves_nothing_behind(room: SoundRoom) ->
             call.sound.choose(Choice(f"microphone-{letter}", "speaker-a"))
             await call.told(f"microphone-{letter}")
             await call.flows(5)
-    async with asyncio.timeout(120):
-        while len(os.listdir("/proc/self/fd")) > before + 2:  # threads may still be at it
+    async with asyncio.timeout(PATIENCE):  # closing goes on in a thread if it takes long
+        while len(os.listdir("/proc/self/fd")) > before + 2:
             await asyncio.sleep(0.1)
 
 
@@ -264,7 +305,7 @@ async def test_an_error_in_what_is_called_is_raised_and_sound_goes_on_until_then
 
     sound = SystemSound()
     with pytest.raises(ZeroDivisionError):
-        async with asyncio.timeout(120):
+        async with asyncio.timeout(PATIENCE):
             await sound.run(wrong, lambda news: None)
 
 
@@ -282,7 +323,7 @@ except DeviceMissing as exc:
 def test_a_machine_without_sound_says_so_and_nothing_else(tmp_path: os.PathLike[str]) -> None:
     environment = {"PULSE_SERVER": f"unix:{tmp_path}/nobody", "HOME": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path)}
     done = subprocess.run(
-        [sys.executable, "-c", NOBODY], env={**os.environ, **environment}, capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", NOBODY], env={**os.environ, **environment}, capture_output=True, text=True, timeout=60
     )
     if "Microphone" in done.stdout:
         pytest.skip("this machine has sound hardware")

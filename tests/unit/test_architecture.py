@@ -37,6 +37,7 @@ ONLY_ROOM = {
     "ifaddr": {"nat.addresses"},
     "blake3": {"apps.files.hashing"},
     "miniaudio": {"audio.sound"},
+    "sounddevice": {"audio.portaudio"},
     "pywebrtc_audio": {"audio.echo"},
     "pyaec": {"audio.echo"},
     "numpy": {"audio.echo"},

@@ -181,7 +181,7 @@ class Desks:
         """Let call and files end with their link; return what is still to be told of them."""
         rest: list[CallEvent | DeskEvent] = []
         if self._calls is not None:
-            self._calls.lose()
+            await self._calls.lose()
             rest += await self._rang.stop() if self._rang is not None else []
             rest += self._calls.rest()
         if self.files is not None and self._moving is not None:

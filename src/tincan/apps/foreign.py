@@ -192,9 +192,12 @@ class ForeignConversation:
                 for event in self._codec.receive(message, _now()):
                     await self._queue.put(event)
         except ChannelClosed:
-            pass
+            if self._sound is not None:
+                await self._sound.calls.lose()
         finally:
             await settle(*beside)
+            for last in self._sound.calls.rest() if self._sound is not None else ():
+                self._tell(last)
         # A channel may end before its link does: with it the conversation is over.
         await link.close()
         reason = CloseReason.LOCAL if self._left else await link.wait_closed()

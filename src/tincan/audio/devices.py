@@ -80,6 +80,8 @@ class Setup:
     speaker: Device | None = None
     missing: tuple[str, ...] = ()
     """What was chosen and is not there; something else is used in its place."""
+    refused: tuple[str, ...] = ()
+    """What is there and does not open."""
 
     @property
     def nothing(self) -> bool:
@@ -161,6 +163,7 @@ def describe(news: SoundNews) -> str:
         return news.reason
     setup = news.setup
     words = [f"{name!r} is not there." for name in setup.missing]
+    words += [f"{name!r} does not open; it may be in use, or forbidden to this program." for name in setup.refused]
     words.append(f"Microphone: {setup.microphone.name}." if setup.microphone else "No microphone: you can listen.")
     words.append(f"Speaker: {setup.speaker.name}." if setup.speaker else "No speaker: you can talk.")
     return " ".join(words)

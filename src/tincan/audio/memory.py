@@ -49,6 +49,7 @@ class MemorySound:
         self._choice = Choice()
         self._spoken: Pcm = array("h")
         self._failed = False
+        self._held = 0.0
 
     def speak(self, sound: Pcm) -> None:
         """Let the microphone hear this, after what it was given before; at most a minute waits."""
@@ -63,6 +64,10 @@ class MemorySound:
     def fail(self) -> None:
         """Let the sound server die. It comes back, and is opened again."""
         self._failed = True
+
+    def hold(self, seconds: float) -> None:
+        """Let nothing flow for so long, and then at once what should have: a machine that was busy."""
+        self._held = seconds
 
     async def devices(self) -> Devices:
         """See `Sound.devices`."""
@@ -97,7 +102,8 @@ class MemorySound:
                 if setup.speaker:
                     self.played.append(played)
             due += PERIOD
-            await asyncio.sleep(max(0.0, due - loop.time()))
+            held, self._held = self._held, 0.0
+            await asyncio.sleep(max(held, due - loop.time()))
         raise periods.fault
 
     def _heard(self) -> Pcm:

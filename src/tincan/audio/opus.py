@@ -24,6 +24,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
+from typing import Any
 
 from tincan.audio.pcm import FRAME, LONGEST, RATE, Pcm, silence
 from tincan.errors import DeviceMissing, TinCanError
@@ -103,7 +104,7 @@ class Encoder:
         problem = ctypes.c_int(0)
         self._state = self._lib.opus_encoder_create(RATE, 1, _VOIP, ctypes.byref(problem))
         _check(problem.value, "begin to encode")
-        weakref.finalize(self, self._lib.opus_encoder_destroy, self._state)
+        _freed_with(self, self._lib.opus_encoder_destroy, self._state)
         self._out = ctypes.create_string_buffer(MAX_PAYLOAD)
         self._in_use: Settings | None = None
         self.settings = settings or Settings()
@@ -133,7 +134,7 @@ class Decoder:
         problem = ctypes.c_int(0)
         self._state = self._lib.opus_decoder_create(RATE, 1, ctypes.byref(problem))
         _check(problem.value, "begin to decode")
-        weakref.finalize(self, self._lib.opus_decoder_destroy, self._state)
+        _freed_with(self, self._lib.opus_decoder_destroy, self._state)
 
     def decode(self, payload: bytes) -> Pcm:
         """Return the sound of a payload, `duration` samples; raise `OpusError` when it is damaged."""
@@ -230,6 +231,14 @@ def _declared(lib: ctypes.CDLL) -> ctypes.CDLL:
         function = getattr(lib, name)
         function.restype, function.argtypes = returned, arguments
     return lib
+
+
+def _freed_with(owner: object, destroy: Any, state: int) -> None:
+    """Free what the library holds when its owner goes.
+
+    Not at the end of the program: a device that hangs may still call its owner then.
+    """
+    weakref.finalize(owner, destroy, state).atexit = False
 
 
 def _address(sound: Pcm) -> int:

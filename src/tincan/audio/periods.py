@@ -18,7 +18,7 @@ class Periods:
 
     Microphone and loudspeaker may do so in a thread each. A device that gives
     whole periods costs no delay. Once ``exchange`` has failed it is not called
-    again, silence is played, and ``fault`` says why.
+    again, silence is played, and ``fault`` says why. The same after `end`.
     """
 
     def __init__(self, exchange: Exchange | Ends) -> None:
@@ -28,6 +28,11 @@ class Periods:
         self._ends = exchange if isinstance(exchange, Ends) else _in_two(exchange)
         self._heard: Pcm = array("h")
         self._ready: Pcm = array("h")
+        self._ended = False
+
+    def end(self) -> None:
+        """Call ``exchange`` no more: others may by now, and a device that hung goes on when it likes."""
+        self._ended = True
 
     def heard(self, piece: Pcm) -> None:
         """Take what the microphone has heard."""
@@ -52,14 +57,14 @@ class Periods:
         return played
 
     def _hear(self, period: Pcm) -> None:
-        if self.fault is None:
+        if self.fault is None and not self._ended:
             try:
                 self._ends.hear(period)
             except Exception as exc:  # the C library would end the stream, and print
                 self.fault = exc
 
     def _play(self) -> Pcm:
-        if self.fault is None:
+        if self.fault is None and not self._ended:
             try:
                 played = self._ends.play()
                 if len(played) == TICK:

@@ -1,4 +1,4 @@
-"""The real microphone and loudspeaker, by miniaudio: the only module that knows that library.
+"""The real microphone and loudspeaker by miniaudio: the only module that knows that library.
 
 The library is loaded when sound is first asked for. What it needs to be handled
 with, all of it learnt by measuring:
@@ -21,7 +21,6 @@ Everything here blocks; `tincan.audio.system` calls it from threads.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import sys
 import threading
 from array import array
@@ -29,18 +28,11 @@ from collections.abc import Generator
 from functools import cache
 from typing import Any
 
-from tincan.audio.devices import (
-    NO_DEVICE,
-    Device,
-    Devices,
-    Setup,
-)
+from tincan.audio.devices import NO_DEVICE, Device, Devices, Setup
+from tincan.audio.library import BUSY, NO_VOICE, PERIOD_MS, Library, SoundFailed, hush
 from tincan.audio.pcm import RATE, Pcm, silence
 from tincan.audio.periods import Periods
-from tincan.errors import DeviceMissing, WorldError
-
-PERIOD_MS = 10
-"""What the library is asked for; its own choice would be 200."""
+from tincan.errors import DeviceMissing
 
 _BACKENDS = {
     "linux": ["PULSEAUDIO", "ALSA"],  # JACK would print, and PipeWire is reached by PulseAudio's protocol
@@ -50,14 +42,8 @@ _BACKENDS = {
 """What to ask, in this order. The library's own list ends with one that only pretends to play."""
 
 
-class SoundFailed(WorldError):
-    """The device did not open."""
-
-    exit_code = 9
-
-
 class Line:
-    """A setup, opened."""
+    """See `tincan.audio.library.Line`."""
 
     def __init__(self, setup: Setup, periods: Periods) -> None:
         self.periods = periods
@@ -68,7 +54,7 @@ class Line:
         self._turn = threading.Lock()
 
     def open(self) -> None:
-        """Open the devices and let the sound flow; does nothing after `close`."""
+        """See `Line.open`."""
         library = load()
         with self._turn:
             if self._closed:
@@ -77,10 +63,11 @@ class Line:
                 self._begin(library)
             except library.MiniaudioError as exc:
                 self._end(library)
-                raise SoundFailed("The sound device does not open; another program may be using it.") from exc
+                raise SoundFailed(BUSY) from exc
 
     def close(self) -> None:
-        """Close the devices, waiting for an `open` that is on its way."""
+        """See `Line.close`."""
+        self.periods.end()
         with self._turn:
             self._closed = True
             self._end(load())
@@ -175,9 +162,9 @@ def load() -> Any:
     try:
         import miniaudio
     except (ImportError, OSError) as exc:
-        raise DeviceMissing("Voice needs the package miniaudio; install it with: pip install miniaudio") from exc
+        raise DeviceMissing(NO_VOICE) from exc
     if sys.platform == "linux":
-        _hush_libasound()
+        hush("libasound.so.2", "snd_lib_error_set_handler")
     return miniaudio
 
 
@@ -206,10 +193,4 @@ def _is_real(backend: int, device: Device) -> bool:
     return not name.endswith(b".monitor")
 
 
-def _hush_libasound() -> None:
-    """Give libasound a C function that does nothing to report errors to, in place of the one that prints."""
-    with contextlib.suppress(OSError, AttributeError):
-        asound = ctypes.CDLL("libasound.so.2")
-        nothing = ctypes.cast(ctypes.CDLL(None).getpid, ctypes.c_void_p)
-        asound.snd_lib_error_set_handler.argtypes = [ctypes.c_void_p]
-        asound.snd_lib_error_set_handler(nothing)
+LIBRARY = Library(list_devices, Line)

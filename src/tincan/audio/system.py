@@ -1,9 +1,10 @@
-"""This machine's sound, kept alive: what watches over the devices that `tincan.audio.sound` opens.
+"""This machine's sound, kept alive: what watches over the devices that a library opens (`tincan.audio.library`).
 
 When the sound server dies, the library's callback just is not called any more.
 So the calls are counted, and a device that is silent for `PATIENCE` is closed
 and opened again, or whatever there is then. Every other second it is looked
-whether a better device has come or the one in use has gone.
+whether a better device has come, the one in use has gone, or one that did not
+open does so now.
 
 All calls that talk to the sound server may hang as long as that does. They run
 in threads that nobody has to wait for at the end of the program.
@@ -14,12 +15,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+import time
 from collections.abc import Callable
+from functools import partial
+from importlib.util import find_spec
 from typing import Any, TypeVar
 
+from tincan.audio import portaudio, sound
 from tincan.audio.devices import NO_DEVICE, Choice, Devices, Ends, Exchange, Playing, Setup, Silent, SoundNews, set_up
+from tincan.audio.library import Library, Line, SoundFailed
+from tincan.audio.pcm import TICK, silence
 from tincan.audio.periods import Periods
-from tincan.audio.sound import Line, SoundFailed, list_devices
 from tincan.errors import DeviceMissing
 from tincan.tasks import settle
 
@@ -38,6 +44,10 @@ RETRY_AFTER = 0.5
 CLOSING = 1.0
 """Seconds that a device may take to close before its thread is left to itself."""
 
+HANGS = "The sound server does not answer; there is sound once it does."
+STOPPED = "The sound has stopped; it is opened again."
+DEAD = "The sound device opens, and gives no sound."
+
 _STEP = 0.1
 
 _T = TypeVar("_T")
@@ -47,16 +57,24 @@ class SoundStopped(SoundFailed):
     """The device was open, and nothing came from it any more."""
 
 
-class SystemSound:
-    """This machine's sound; see `tincan.audio.devices.Sound`."""
+def installed() -> Library:
+    """Return the library to use; it is loaded with its first use, and says then if it is not there."""
+    if find_spec("miniaudio") is None and find_spec("sounddevice") is not None:
+        return portaudio.LIBRARY
+    return sound.LIBRARY
 
-    def __init__(self) -> None:
+
+class SystemSound:
+    """This machine's sound; see `tincan.audio.devices.Sound`. ``library`` None: the one that is installed."""
+
+    def __init__(self, library: Library | None = None) -> None:
+        self._library = library or installed()
         self._choice = Choice()
         self._chosen = asyncio.Event()
 
     async def devices(self) -> Devices:
-        """See `Sound.devices`. Raises `DeviceMissing` where miniaudio is not installed."""
-        return await aside(list_devices)
+        """See `Sound.devices`. Raises `DeviceMissing` where no library is installed."""
+        return await aside(self._library.devices)
 
     def choose(self, choice: Choice) -> None:
         """See `Sound.choose`."""
@@ -65,10 +83,10 @@ class SystemSound:
 
     async def run(self, exchange: Exchange | Ends, tell: Callable[[SoundNews], None]) -> None:
         """See `Sound.run`."""
-        there = await self.devices()
+        report = _only_changes(tell)
+        there = await _patiently(self._library.devices, report)
         if set_up(self._choice, there).nothing:
             raise DeviceMissing(NO_DEVICE)
-        report = _only_changes(tell)
         while True:
             self._chosen.clear()
             setup = set_up(self._choice, there)
@@ -79,54 +97,69 @@ class SystemSound:
             except SoundFailed as exc:
                 report(Silent(str(exc)))
                 await asyncio.sleep(RETRY_AFTER)
-            there = await self.devices()
+            there = await _patiently(self._library.devices, report)
 
     async def _flow(self, setup: Setup, exchange: Exchange | Ends, report: Callable[[SoundNews], None]) -> None:
         """Let sound flow with one setup, or half of it, until other devices are to be used."""
         problem = SoundFailed(NO_DEVICE)
         for possible in _possible(setup):
-            line = Line(possible, Periods(exchange))
+            periods = Periods(exchange)
+            line = self._library.line(possible, periods)
             try:
-                await aside(line.open)
+                await _patiently(line.open, report)
                 report(Playing(possible))
-                await self._watch(line, setup)
+                await self._watch(periods, setup, possible)
                 return
             except SoundStopped:
                 raise
             except SoundFailed as exc:
-                problem = exc  # one of the two may still work: the other is in use elsewhere, or forbidden
+                problem = exc  # one of the two may still work: the other is in use elsewhere, forbidden, or dead
             finally:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(aside(line.close), CLOSING)
         raise problem
 
-    async def _watch(self, line: Line, setup: Setup) -> None:
-        """Return when other devices are to be used; raise when the device has died or ``exchange`` has failed."""
+    async def _watch(self, periods: Periods, setup: Setup, used: Setup) -> None:
+        """Return when other devices are to be used; raise when the device has died or ``exchange`` has failed.
+
+        ``used``: what there is of ``setup``.
+        """
         loop = asyncio.get_running_loop()
         counts, alive_until = [0, 0], [loop.time() + FIRST_PATIENCE] * 2
         look_at = loop.time() + LOOK_EVERY
-        looking: asyncio.Task[Devices] | None = None
+        looking: asyncio.Task[bool] | None = None
         try:
             while not self._chosen.is_set():
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._chosen.wait(), _STEP)
                 now = loop.time()
-                if line.periods.fault is not None:
-                    raise line.periods.fault
-                for half, count in enumerate(line.periods.counts):
+                if periods.fault is not None:
+                    raise periods.fault
+                for half, count in enumerate(periods.counts):
                     if count != counts[half]:
                         counts[half], alive_until[half] = count, now + PATIENCE
                     elif now >= alive_until[half]:
-                        raise SoundStopped("The sound has stopped; it is opened again.")
+                        raise SoundStopped(STOPPED) if count else SoundFailed(DEAD)
                 if looking is None and now >= look_at:
-                    looking = asyncio.create_task(self.devices())
+                    looking = asyncio.create_task(self._has_changed(setup, used))
                 elif looking is not None and looking.done():
-                    if not set_up(self._choice, looking.result()).uses_the_devices_of(setup):
+                    if looking.result():
                         return
                     looking, look_at = None, now + LOOK_EVERY
         finally:
             if looking is not None:
                 await settle(looking)
+
+    async def _has_changed(self, setup: Setup, used: Setup) -> bool:
+        """Whether other devices are to be used now, or the one that did not open does."""
+        if not set_up(self._choice, await self.devices()).uses_the_devices_of(setup):
+            return True
+        if not used.refused:
+            return False
+        microphone = setup.microphone if used.microphone is None else None
+        speaker = setup.speaker if used.speaker is None else None
+        nobody = Periods(Ends(lambda heard: None, lambda: silence(TICK)))
+        return await aside(partial(_works, self._library.line(Setup(microphone, speaker), nobody), nobody))
 
 
 async def aside(function: Callable[[], _T]) -> _T:
@@ -153,6 +186,33 @@ async def aside(function: Callable[[], _T]) -> _T:
     return await future
 
 
+def _works(line: Line, periods: Periods) -> bool:
+    """Whether a line can be opened, and sound comes of it; it is closed again."""
+    try:
+        line.open()
+        for _ in range(round(FIRST_PATIENCE / _STEP)):
+            if any(periods.counts):
+                return True
+            time.sleep(_STEP)
+    except SoundFailed:
+        pass
+    finally:
+        line.close()
+    return False
+
+
+async def _patiently(function: Callable[[], _T], report: Callable[[SoundNews], None]) -> _T:
+    """Run what may hang, as `aside` does, and say so when it takes too long."""
+    asking = asyncio.ensure_future(aside(function))
+    try:
+        await asyncio.wait([asking], timeout=FIRST_PATIENCE)
+        if not asking.done():
+            report(Silent(HANGS))
+        return await asking
+    finally:
+        await settle(asking)
+
+
 def _only_changes(tell: Callable[[SoundNews], None]) -> Callable[[SoundNews], None]:
     said: list[SoundNews] = []
 
@@ -166,6 +226,11 @@ def _only_changes(tell: Callable[[SoundNews], None]) -> Callable[[SoundNews], No
 
 def _possible(setup: Setup) -> list[Setup]:
     """The setup, and what is left of it when one of its two devices does not open."""
-    if setup.microphone is None or setup.speaker is None:
+    microphone, speaker, missing = setup.microphone, setup.speaker, setup.missing
+    if microphone is None or speaker is None:
         return [] if setup.nothing else [setup]
-    return [setup, Setup(None, setup.speaker, setup.missing), Setup(setup.microphone, None, setup.missing)]
+    return [
+        setup,
+        Setup(None, speaker, missing, (microphone.name,)),
+        Setup(microphone, None, missing, (speaker.name,)),
+    ]

@@ -13,6 +13,7 @@ from tincan.apps.call.commands import COMMANDS, CallCommands
 from tincan.apps.call.desk import CallDesk
 from tincan.apps.call.events import CallEvent, CallStarted, CallStatus, SoundFlows, SoundTrouble
 from tincan.apps.call.interface import Calls, Switch
+from tincan.apps.call.words import devices, duration
 from tincan.apps.conversation import Conversation
 from tincan.apps.desks import MakeCalls
 from tincan.cli.gather import gathered
@@ -133,8 +134,8 @@ def _answered(calls: Calls, accepted: bool) -> bool:
 
 def words(status: CallStatus) -> str:
     """Return how a call goes, on one line."""
-    minutes, seconds = divmod(int(status.seconds), 60)
-    said = [f"{minutes}:{seconds:02}", status.path]
+    said = [duration(status.seconds), f"you {status.level:.0f} dB, the other one {status.peer_level:.0f} dB"]
+    said += [devices(status), status.path]
     if status.rtt is not None:
         said.append(f"round trip {1000 * status.rtt:.0f} ms")
     if status.mouth_to_ear_ms is not None:

@@ -73,9 +73,10 @@ def talk(phrase: str | None, test: bool, options: MeetingOptions, wishes: TalkOp
     begins. Without PHRASE one is made up and shown.
     """
     if test:
+        from tincan.audio.devices import Choice
         from tincan.cli.soundcheck import sound_check
 
-        return sound_check(as_json=options.json)
+        return sound_check(choice=Choice(wishes.microphone, wishes.speaker), as_json=options.json)
     if options.foreign.pypeer:
         raise UsageError("pypeer knows no calls; use attach-string and tap.")
     return _chat("talk", phrase, options, wishes)

@@ -7,7 +7,7 @@ import sys
 
 from tincan.apps.soundcheck import CheckEvent, Level, Report, Stage, StageBegan, Trouble, check
 from tincan.audio import echo
-from tincan.audio.devices import Playing, Sound, describe
+from tincan.audio.devices import Choice, Playing, Sound, describe
 from tincan.audio.levels import SILENT
 from tincan.audio.system import SystemSound
 from tincan.cli.runner import run_async
@@ -26,12 +26,14 @@ _SAYING = {
 }
 
 
-def sound_check(sound: Sound | None = None, *, as_json: bool = False) -> int:
+def sound_check(sound: Sound | None = None, *, choice: Choice | None = None, as_json: bool = False) -> int:
     """Check the sound of this machine and print what comes out; raises `DeviceMissing` where there is none."""
     printer = _Json() if as_json else _People()
 
     async def run() -> Report:
-        return await check(sound or SystemSound(), printer.tell)
+        checked = sound or SystemSound()
+        checked.choose(choice or Choice())
+        return await check(checked, printer.tell)
 
     try:
         printer.report(run_async(run()))

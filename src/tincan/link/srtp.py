@@ -2,11 +2,14 @@
 
 libsrtp keeps a context for every source (SSRC) that an authenticated packet
 named, for ever, and looks through them for each packet. So a peer gets
-`MAX_SOURCES`, and while nobody listens nothing is looked at.
+`MAX_SOURCES`, which are forgotten when nobody listens any more; each call has
+a source of its own, so what is repeated then is of no call. While nobody
+listens nothing is looked at.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable
 from typing import Any, Final
@@ -17,7 +20,7 @@ MAX_PACKET: Final = 1500
 """Bytes of a packet that is looked at, protected."""
 
 MAX_SOURCES: Final = 64
-"""Sources of one peer; a call is one."""
+"""Sources of one peer at a time; a call is one."""
 
 
 def is_rtcp(packet: bytes) -> bool:
@@ -32,11 +35,22 @@ class Incoming:
     """
 
     def __init__(self, session: Any, refused: type[Exception]) -> None:
-        self.open = False
-        """Whether somebody listens."""
+        self._open = False
         self._session = session
         self._refused = refused
         self._sources: set[bytes] = set()
+
+    @property
+    def open(self) -> bool:
+        """Whether somebody listens."""
+        return self._open
+
+    @open.setter
+    def open(self, listened: bool) -> None:
+        self._open = listened
+        while not listened and self._sources:
+            with contextlib.suppress(self._refused):
+                self._session.remove_stream(int.from_bytes(self._sources.pop(), "big"))
 
     def unprotect(self, packet: bytes) -> bytes:
         """Return an RTP packet."""

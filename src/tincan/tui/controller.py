@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 from textual.message_pump import MessagePump
 
-from tincan.apps.call.commands import CallCommands
+from tincan.apps.call.commands import CallCommands, at_once
 from tincan.apps.call.interface import Switch
 from tincan.apps.chat.events import MessageReceived
 from tincan.apps.conversation import Conversation
@@ -47,7 +47,7 @@ TYPING_IDLE: Final = 5.0
 """Seconds without a key after which the user is not typing any more."""
 
 ERRANDS: Final = 16
-"""Commands about calls that wait to be carried out."""
+"""Questions for devices that wait for the sound server."""
 
 MARGIN: Final = 1.5
 """Seconds beyond a goodbye's deadline that closing the link may take."""
@@ -73,7 +73,7 @@ class Controller:
         self._seen = asyncio.Event()
         self._seen.set()
         self._outbox: asyncio.Queue[tuple[int, str, bool]] = asyncio.Queue()
-        self._errands: asyncio.Queue[tuple[str, str]] = asyncio.Queue(ERRANDS)
+        self._errands: asyncio.Queue[str] = asyncio.Queue(ERRANDS)
         self._call_commands = CallCommands()
         self._typing = False
         self._typing_changed = asyncio.Event()
@@ -165,13 +165,16 @@ class Controller:
 
     async def _run_errands(self, conversation: Conversation) -> None:
         while True:
-            name, rest = await self._errands.get()
+            rest = await self._errands.get()
             try:
-                said = await self._call_commands.run(conversation.calls, name, rest)
+                said = await self._call_commands.run(conversation.calls, "device", rest)
             except TinCanError as exc:
                 said = str(exc)
-            if said:
-                self.note(said)
+            self._say(said)
+
+    def _say(self, said: str) -> None:
+        if said:
+            self.note(said)
 
     async def _tell_typing(self, conversation: Conversation) -> None:
         while True:
@@ -260,9 +263,12 @@ class Controller:
         return self._conversation is not None and self._conversation.calls is not None
 
     def about_call(self, name: str, rest: str) -> None:
-        """See `Scene.about_call`."""
-        with contextlib.suppress(asyncio.QueueFull):  # nobody can mean so many at once
-            self._errands.put_nowait((name, rest))
+        """See `Scene.about_call`. Only what the sound server has to answer waits: a microphone is closed at once."""
+        if name == "device":
+            with contextlib.suppress(asyncio.QueueFull):  # nobody can mean so many at once
+                self._errands.put_nowait(rest)
+        else:
+            self._with_calls(lambda calls: self._say(at_once(calls, name, rest)))
 
     def push(self, pressed: bool) -> None:
         """Open the microphone while the key is held."""

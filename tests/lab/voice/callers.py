@@ -77,9 +77,9 @@ def calling(network: Network, room: SoundRoom, *options: str) -> Iterator[tuple[
     b = Caller(network.b, room, "b", *network.options, *options)
     try:
         for caller in (a, b):
-            caller.can.event("call-started")
+            caller.can.event("call-started", 60)
         for caller in (a, b):
-            caller.can.event("sound")
+            caller.can.event("sound", 60)
         yield a, b
     finally:
         for caller in (a, b):

@@ -1,6 +1,6 @@
 """Two real cans call each other: what is said into the one's microphone comes out of the other's speaker.
 
-Bounds are loose, so that a busy machine keeps them; `make bench-talk` has the figures.
+Bounds are loose, and what a busy machine did not keep is said again; `make bench-talk` has the figures.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ UNDERSTOOD = 0.6
 LONGEST = 0.4
 """Seconds from mouth to ear that even a busy machine keeps below."""
 
-ATTEMPTS = 10
+PATIENCE = 45.0
+"""Seconds in which something said must have come through as it should, at the latest."""
 
 WEATHERS = {
     "clean": (0.0, 0.0),
@@ -52,12 +53,13 @@ def room() -> Iterator[SoundRoom]:
 def understands(room: SoundRoom, speaking: Caller, listening: Caller) -> tuple[float, float]:
     """Say something, more than once if need be; return how alike it was, and how late."""
     words = speech("The birch canoe slid on the smooth planks.")
-    for _ in range(ATTEMPTS):
+    deadline = time.monotonic() + PATIENCE
+    while True:
         said, heard = both(say(room, speaking.microphone, words, after=0.8), speaking.microphone, listening.speaker)
         alike, late = quality.likeness(said, heard), quality.lag(said, heard)
         if alike > UNDERSTOOD and late < LONGEST:
             return alike, late
-    raise AssertionError(f"{alike:.2f} alike, {1000 * late:.0f} ms late; {listening.can.events[-1]}")
+        assert time.monotonic() < deadline, f"{alike:.2f} alike, {late:.3f} s late; {listening.can.events[-1]}"
 
 
 def test_a_voice_comes_through_in_any_weather(lab: Lab, room: SoundRoom) -> None:
@@ -69,10 +71,10 @@ def test_a_voice_comes_through_in_any_weather(lab: Lab, room: SoundRoom) -> None
             print(f"{name}: likeness {alike:.2f}, {1000 * late:.0f} ms")
         network.b.weather()
         understands(room, b, a)
-        status = b.can.events_of("call-status")[-1]
+        status = b.can.event(
+            "call-status", PATIENCE, until=lambda event: 0 < event.get("mouth_to_ear_ms", 0) < 1000 * LONGEST
+        )
         assert status["path"] == "lan"
-        told = [event["mouth_to_ear_ms"] for event in b.can.events_of("call-status") if event["mouth_to_ear_ms"]]
-        assert 0 < min(told) < 1000 * LONGEST
         assert any(event["redundant"] for event in a.can.events_of("call-status"))  # in bad weather
         a.can.say("text goes all along")
         assert b.can.event("message")["text"] == "text goes all along"
@@ -89,13 +91,13 @@ def test_a_call_lives_through_an_outage_and_a_device_that_goes_and_comes(lab: La
         understands(room, a, b)
 
         b.can.say("/device speaker headset")
-        b.can.event("sound", until=lambda event: event["speaker"] == "headset")
+        b.can.event("sound", PATIENCE, until=lambda event: event["speaker"] == "headset")
         room.remove(headset)
-        news = b.can.event("sound", until=lambda event: event["speaker"] != "headset")
+        news = b.can.event("sound", PATIENCE, until=lambda event: event["speaker"] != "headset")
         assert "'headset' is not there." in news["text"]
         understands(room, b, a)
         room.add_speaker("headset")
-        b.can.event("sound", until=lambda event: event["speaker"] == "headset")
+        b.can.event("sound", PATIENCE, until=lambda event: event["speaker"] == "headset")
         assert not b.can.events_of("call-ended")
         hang_up(a, b)
 
@@ -104,13 +106,14 @@ def test_an_echo_is_taken_out(lab: Lab, room: SoundRoom) -> None:
     pytest.importorskip("pywebrtc_audio")
     with calling(Network.lan(lab), room, "--echo") as (a, b):
         room.let_echo(b.speaker, b.microphone)
-        for _ in range(ATTEMPTS):
+        deadline = time.monotonic() + PATIENCE
+        while True:
             said, back = both(say(room, a.microphone, sentences(0)), a.microphone, a.speaker)
             begun = round((quality.voice_begins(said) + 3) * quality.RATE)
             quieter = quality.level(said[begun:]) - quality.level(back[begun:])
-            if quieter > 25:
+            if quieter > 25:  # without cancelling it is 0; `make bench-talk` wants 40
                 break
-        assert quieter > 25  # without cancelling it is 0; `make bench-talk` wants 40
+            assert time.monotonic() < deadline, f"{quieter:.0f} dB"
         hang_up(a, b)
 
 
@@ -131,12 +134,17 @@ def test_the_sound_is_tried_before_a_call(lab: Lab, room: SoundRoom) -> None:
     host = lab.isolated("ada")
     room.control("set-default-source", "microphone_a")
     room.control("set-default-sink", "speaker_a")
-    trying = Caller.trying(host, room)
-    trying.event("sound-check", until=lambda event: event["stage"] == "recording")
-    room.play("microphone_a", speech("One, two, three, four, five, six."))
-    report = trying.event("sound-tested")
-    assert trying.wait() == 0
-    assert (report["microphone"], report["speaker"]) == ("microphone-a", "speaker-a")
-    assert report["spoken"]
+    words = speech("One, two, three, four, five, six.")
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        trying = Caller.trying(host, room)
+        trying.event("sound-check", PATIENCE, until=lambda event: event["stage"] == "recording")
+        room.play("microphone_a", words)
+        report = trying.event("sound-tested", PATIENCE)
+        assert trying.wait() == 0
+        assert (report["microphone"], report["speaker"]) == ("microphone-a", "speaker-a")
+        if report["spoken"] and report["latency_ms"] is not None:
+            break
+        assert time.monotonic() < deadline, report
     assert -40 < report["loudest"] < 0
-    assert 10 < report["latency_ms"] < 1000
+    assert 10 < report["latency_ms"] < 300

@@ -10,7 +10,7 @@ from array import array
 import pytest
 
 from tincan.apps.soundcheck import CheckEvent, Level, Report, Stage, StageBegan, Trouble, check
-from tincan.audio.devices import Device, Devices
+from tincan.audio.devices import Choice, Device, Devices
 from tincan.audio.memory import ONE_OF_EACH, MemorySound
 from tincan.audio.pcm import RATE, Pcm, silence
 from tincan.audio.tones import ToneDecoder, tone_payload
@@ -129,3 +129,19 @@ def test_the_bar_goes_from_60_dB_to_0() -> None:
     assert soundcheck.bar(-127).startswith("[" + "." * 30)
     assert soundcheck.bar(-30).startswith("[" + "#" * 15 + ".")
     assert soundcheck.bar(0).startswith("[" + "#" * 30)
+
+
+class Choosing(MemorySound):
+    """No devices, and what was chosen among them."""
+
+    chosen: Choice | None = None
+
+    def choose(self, choice: Choice) -> None:
+        self.chosen = choice
+
+
+def test_the_devices_that_were_named_are_tried() -> None:
+    sound = Choosing(Devices())
+    with pytest.raises(DeviceMissing):
+        soundcheck.sound_check(sound, choice=Choice("headset", "speaker"))
+    assert sound.chosen == Choice("headset", "speaker")

@@ -6,13 +6,15 @@ import random
 import subprocess
 import sys
 from array import array
+from types import ModuleType
 
 import pytest
 
 from tincan.audio import echo
 from tincan.audio.devices import Device, Setup
-from tincan.audio.echo import Method
+from tincan.audio.echo import Method, make
 from tincan.audio.pcm import RATE, TICK, Pcm, loudness, silence
+from tincan.errors import DeviceMissing
 
 pytest.importorskip("pywebrtc_audio")
 pytest.importorskip("pyaec")
@@ -99,3 +101,11 @@ def test_only_a_loudspeaker_makes_an_echo(speaker: str | None, wanted: bool) -> 
 
 def test_without_a_microphone_there_is_no_echo() -> None:
     assert not echo.wanted_for(Setup(None, Device(b"s", "Built-in")))
+
+
+def test_a_canceller_that_does_not_load_is_told_whatever_it_raises(monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = ModuleType("pyaec")
+    broken.Aec = lambda *_: 1 // 0  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "pyaec", broken)
+    with pytest.raises(DeviceMissing, match="does not load here"):
+        make(Method.SPEEX)

@@ -94,3 +94,14 @@ def test_a_wrong_length_is_a_fault(length: int) -> None:
     periods.heard(numbered(0, TICK))
     assert periods.played(TICK) == silence(TICK)
     assert isinstance(periods.fault, ValueError)
+
+
+def test_after_its_end_nobody_is_asked_any_more() -> None:
+    came: list[Pcm] = []
+    periods = Periods(Ends(came.append, lambda: numbered(0, TICK)))
+    periods.heard(silence(TICK))
+    periods.end()
+    periods.heard(silence(TICK))
+    assert periods.played(TICK) == silence(TICK)
+    assert len(came) == 1
+    assert periods.fault is None

@@ -84,7 +84,9 @@ async def test_calling_and_what_a_call_is_like() -> None:
     assert here.calls is not None
     here.calls.pick_up()
     assert await here.line("/status")
-    assert here.output.notes[-1].startswith("0:00, direct-udp")
+    assert here.output.notes[-1].startswith(
+        "0:00, you -127 dB, the other one -127 dB, Microphone / Speaker, direct-udp"
+    )
     assert await here.line("/device")
     assert "* Microphone" in here.output.notes[-1]
 
@@ -168,7 +170,8 @@ def test_programs_read_the_status_and_people_do_not(capsys: pytest.CaptureFixtur
 
 def test_the_status_in_words() -> None:
     assert words(STATUS) == (
-        "1:01, lan, round trip 12 ms, mouth to ear about 78 ms, loss 5.0 %, jitter 3 ms, 32 kbit/s twice, muted"
+        "1:01, you -20 dB, the other one -30 dB, Mic / no speaker, lan, round trip 12 ms, "
+        "mouth to ear about 78 ms, loss 5.0 %, jitter 3 ms, 32 kbit/s twice, muted"
     )
 
 

@@ -438,6 +438,19 @@ async def test_a_peer_with_many_sources_is_heard_up_to_a_limit() -> None:
         assert await heard.get() == rtp_packet(2, 0)
 
 
+async def test_every_call_of_a_long_string_has_its_source() -> None:
+    heard: asyncio.Queue[bytes] = asyncio.Queue()
+    async with asyncio.timeout(WITHIN), tied() as (near, far):
+        here = near.media(lambda _: None)
+        for source in range(MAX_SOURCES + 10):
+            there = far.media(heard.put_nowait)
+            here.send(rtp_packet(1, source))
+            here.send(rtcp_packet())
+            assert await heard.get() == rtp_packet(1, source)
+            assert await heard.get() == rtcp_packet()
+            there.close()
+
+
 async def test_an_ended_association_is_not_begun_again() -> None:
     async with asyncio.timeout(WITHIN), tied() as (near, far):
         await say_chunk(near, sctp.AbortChunk())

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from tincan.apps.call.events import EndReason, SoundTrouble
 from tincan.apps.call.interface import Switch
+from tincan.audio.devices import Devices
 from tincan.tui.widgets.callbar import meter
 from unit.tui.memory import CallingExchange
 from unit.tui.seats import Seat, answered
@@ -204,3 +207,16 @@ async def test_switching_before_a_call_is_possible(exchange: CallingExchange) ->
         await ada.type("/device headset")
         await ada.sees("Microphone: Headset microphone. Speaker: Headset.")
         assert exchange.calls.wishes == [f"{Switch.MUTED.value} on", "choose Headset microphone Headset"]
+
+
+async def test_a_microphone_is_closed_at_once_whatever_the_sound_server_does(exchange: CallingExchange) -> None:
+    async def never() -> Devices:
+        await asyncio.Event().wait()
+        return Devices()
+
+    async with answered(exchange) as (ada, _):
+        await in_a_call(ada, exchange)
+        exchange.calls.devices = never  # type: ignore[method-assign]
+        await ada.type("/device")
+        await ada.press("f4")
+        await ada.sees("The microphone is closed.", f"{meter(-127)} muted")

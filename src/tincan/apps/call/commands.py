@@ -47,15 +47,7 @@ class CallCommands:
         """
         if calls is None:
             raise UsageError("This conversation carries no voice.")
-        if name == "call":
-            calls.call()
-        elif name == "hangup":
-            calls.hang_up()
-        elif name == "device":
-            return await self._device(calls, rest)
-        else:
-            return _turn(calls, name, rest)
-        return ""
+        return await self._device(calls, rest) if name == "device" else at_once(calls, name, rest)
 
     async def _device(self, calls: Calls, rest: str) -> str:
         from tincan.audio.devices import Choice, must_find
@@ -73,6 +65,17 @@ class CallCommands:
         calls.choose(self._choice)
         # In a call the change is told as an event, once it is done.
         return "" if calls.status is not None else f"{_sentence(found)} From the next call on."
+
+
+def at_once(calls: Calls, name: str, rest: str) -> str:
+    """Do the same for what waits for nothing: every command but ``/device``."""
+    if name == "call":
+        calls.call()
+    elif name == "hangup":
+        calls.hang_up()
+    else:
+        return _turn(calls, name, rest)
+    return ""
 
 
 def _turn(calls: Calls, name: str, rest: str) -> str:

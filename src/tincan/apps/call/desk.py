@@ -44,6 +44,12 @@ STATUS_EVERY: Final = 1.0
 LOADING: Final = 2.0
 """Seconds that a call that was agreed on waits for what it needs to be loaded."""
 
+ANSWERS: Final = 5.0
+"""Seconds that the sound server may take to say which devices there are."""
+
+GOODBYE: Final = 1.0
+"""Seconds that the tone at the end of a call, and closing its devices, may hold up the end of the string."""
+
 NO_VOICE: Final = "Voice is not installed here; for calls: pip install 'tin-can[voice]'"
 NO_VOICE_THERE: Final = "The other can takes no calls: it is an older one, or has no voice installed. You can write."
 
@@ -55,7 +61,7 @@ MakeSound = Callable[[], "Sound"]
 
 def installed() -> bool:
     """Whether there is what sound needs, found out without loading any of it."""
-    return importlib.util.find_spec("miniaudio") is not None
+    return any(importlib.util.find_spec(name) is not None for name in ("miniaudio", "sounddevice"))
 
 
 def system_sound() -> Sound:
@@ -99,6 +105,8 @@ class CallDesk:
         self._talk: Talk | None = None
         self._session: CallSession | None = None
         self._playing: asyncio.Task[None] | None = None
+        self._quiet = asyncio.Event()
+        self._quiet.set()
 
     @property
     def able(self) -> bool:
@@ -146,7 +154,11 @@ class CallDesk:
 
     async def devices(self) -> Devices:
         """See `Calls.devices`."""
-        return await self._sounds().devices()
+        try:
+            async with asyncio.timeout(ANSWERS):
+                return await self._sounds().devices()
+        except TimeoutError:
+            raise DeviceMissing("The sound server does not answer.") from None
 
     def choose(self, choice: Choice) -> None:
         """See `Calls.choose`."""
@@ -169,10 +181,13 @@ class CallDesk:
         if self._core.state is not State.IDLE:
             self.hang_up()
 
-    def lose(self) -> None:
-        """The string is cut."""
+    async def lose(self) -> None:
+        """The string is cut; return when the user has heard the tone that says so, or soon."""
         self._core.lose(_now())
         self._collect()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(GOODBYE):
+                await self._quiet.wait()
 
     async def run(self) -> None:
         """Keep calls going until cancelled."""
@@ -218,6 +233,7 @@ class CallDesk:
             if session is not None and self._playing is not None:
                 await session.finish(self._playing)
             self._playing = None
+            self._quiet.set()
             self._talk = talk = self._core.talk
             if talk is not None:
                 from tincan.apps.call.session import CallSession
@@ -226,6 +242,7 @@ class CallDesk:
                     await asyncio.wait([self._loading], timeout=LOADING)
                 self._session = CallSession(talk, self._link, self._sounds(), self, self._tell, self._core.began)
                 self._playing = asyncio.create_task(self._session.run(), name="call")
+                self._quiet.clear()
                 self._tell_condition()
 
     def _sounds(self) -> Sound:

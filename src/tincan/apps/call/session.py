@@ -15,9 +15,9 @@ import random
 import threading
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
-from typing import Final, Protocol
+from typing import Final
 
+from tincan.apps.call.cleaning import Cleaning, Switches
 from tincan.apps.call.events import CallEvent, CallStatus, SoundFlows, SoundTrouble
 from tincan.apps.call.interface import Switch
 from tincan.apps.call.protocol import Talk
@@ -37,8 +37,12 @@ logger = logging.getLogger(__name__)
 DEVICES_MS: Final = 20.0
 """Milliseconds that sound takes through microphone and loudspeaker together, at periods of 10 ms: measured once."""
 
-IDLE_AFTER: Final = 0.1
-"""Seconds without a call of the devices after which the loop turns the voice itself."""
+IDLE_AFTER: Final = 0.5
+"""Seconds without a call of the devices after which the loop turns the voice itself.
+
+Less is a machine that was busy: the device gives then what it has kept, and turned meanwhile, that would be
+more sound than there was time.
+"""
 
 LOOK_AGAIN: Final = 2.0
 """Seconds between two looks for devices while there is none at all."""
@@ -50,6 +54,11 @@ COMPLEXITY: Final = 9
 
 WIDEBAND_BELOW: Final = 40_000
 """Bits a second up to which what lies above 8 kHz is left out: words sound better for it."""
+
+DEAF_AFTER: Final = 5 * RATE // TICK
+"""Periods of nothing at all after which a microphone is switched off or, on macOS, forbidden: no room is so quiet."""
+
+DEAF: Final = "The microphone gives nothing at all; is it switched off, or forbidden to this program?"
 
 _UNEXPECTED: Final = "Something about the sound went wrong; with --log-file the log says what."
 
@@ -85,13 +94,6 @@ def load() -> None:
             echo.make()
 
 
-class Switches(Protocol):
-    """Where the user's switches stand."""
-
-    def is_on(self, what: Switch) -> bool | None:
-        """Return how it stands; None: the user has not touched it."""
-
-
 class CallSession:
     """The sound of one call, as long as `run` runs. ``tell`` hears of what the user should know."""
 
@@ -117,9 +119,10 @@ class CallSession:
         self._voice: Voice | None = None
         self._media = link.media(self._hear)
         self._setup = Setup()
-        self._cleaning = (False, False)
-        self._clean = asyncio.Event()
+        self._cleaning = Cleaning(switches, tell)
         self._trouble = ""
+        self._joined = False
+        self._nothing = 0
 
     @property
     def delay_ms(self) -> int:
@@ -133,7 +136,7 @@ class CallSession:
         opened = pressed if self._switches.is_on(Switch.PUSH_TO_TALK) else not muted
         if self._voice is not None:
             self._voice.open = opened
-        self._clean.set()
+        self._cleaning.look()
         return opened
 
     def status(self, *, peer_muted: bool, peer_delay_ms: int | None) -> CallStatus:
@@ -146,8 +149,8 @@ class CallSession:
             muted=bool(self._switches.is_on(Switch.MUTED)),
             peer_muted=peer_muted,
             push_to_talk=bool(self._switches.is_on(Switch.PUSH_TO_TALK)),
-            echo=self._cleaning[0],
-            noise=self._cleaning[1],
+            echo=self._cleaning.works[0],
+            noise=self._cleaning.works[1],
             microphone=_name(self._setup.microphone),
             speaker=_name(self._setup.speaker),
             path=link.path.value,
@@ -178,11 +181,10 @@ class CallSession:
         try:
             self._voice = await aside(self._make_voice)
             self.open_microphone()
-            self._voice.chime(chimes.joined())
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._flow())
                 group.create_task(self._keep_turning())
-                group.create_task(self._keep_clean())
+                group.create_task(self._cleaning.run(self._voice, lambda: self._setup))
         except TinCanError as exc:  # no codec: the call is one of text
             await self._be_silent(str(exc))
         except Exception:
@@ -200,10 +202,15 @@ class CallSession:
         self._media.close()
         if self._voice is not None:
             self._voice.open = False
-            self._voice.chime(chimes.left())
+            self._chime(chimes.left())
             if not self._setup.nothing:
                 await asyncio.sleep(FAREWELL)
         await settle(running)
+
+    def _chime(self, tone: Pcm) -> None:
+        if self._voice is not None:
+            with self._lock:
+                self._voice.chime(tone)
 
     # -- packets ------------------------------------------------------------------------
 
@@ -223,7 +230,16 @@ class CallSession:
     def _hear_device(self, heard: Pcm) -> None:
         """Be the `hear` of the devices' `Ends`."""
         self._exchanged = self._loop.time()
+        if self._nothing < DEAF_AFTER and self._setup.microphone is not None:
+            self._listen(heard)
         self._speak(heard)
+
+    def _listen(self, heard: Pcm) -> None:
+        """Count what a fresh microphone gives as long as that is nothing at all; say so once it is too long."""
+        self._nothing = DEAF_AFTER if any(heard) else self._nothing + 1
+        if self._nothing == DEAF_AFTER and not any(heard):
+            with contextlib.suppress(RuntimeError):  # the loop has ended
+                self._loop.call_soon_threadsafe(self._say_trouble, DEAF)
 
     def _speak(self, heard: Pcm) -> None:
         voice = self._voice
@@ -276,9 +292,12 @@ class CallSession:
     def _hear_news(self, news: SoundNews) -> None:
         match news:
             case Playing(setup):
-                self._setup, self._trouble = setup, ""
+                self._setup, self._trouble, self._nothing = setup, "", 0
+                if setup.speaker is not None and not self._joined:  # not before it can be heard
+                    self._joined = True
+                    self._chime(chimes.joined())
                 self._tell(SoundFlows(_name(setup.microphone), _name(setup.speaker), describe(news)))
-                self._clean.set()
+                self._cleaning.look()
             case Silent(reason):
                 self._setup = Setup()
                 self._say_trouble(reason)
@@ -287,35 +306,6 @@ class CallSession:
         if text != self._trouble:
             self._trouble = text
             self._tell(SoundTrouble(text))
-
-    async def _keep_clean(self) -> None:
-        """Have the cleaner that the switches and the devices ask for; a fresh one for other devices."""
-        made_for: object = None
-        while True:
-            await self._clean.wait()
-            self._clean.clear()
-            wanted = self._wanted()
-            if self._voice is None or (wanted, self._setup) == made_for:
-                continue
-            made_for = wanted, self._setup
-            cleaner, self._cleaning = None, (False, False)
-            if any(wanted):
-                cancelling, noise = wanted
-                try:
-                    cleaner = await aside(partial(echo.make, cancelling=cancelling, noise_suppression=noise))
-                    self._cleaning = wanted
-                except TinCanError as exc:
-                    self._tell(SoundTrouble(str(exc)))
-            self._voice.cleaner = cleaner
-
-    def _wanted(self) -> tuple[bool, bool]:
-        """Whether echo, and noise, are to be taken out: as the user says, else as the devices ask for."""
-        if self._setup.microphone is None:
-            return False, False
-        cancelling = self._switches.is_on(Switch.ECHO)
-        if cancelling is None:
-            cancelling = echo.available() is not None and echo.wanted_for(self._setup)
-        return cancelling, bool(self._switches.is_on(Switch.NOISE))
 
 
 def _name(device: Device | None) -> str | None:

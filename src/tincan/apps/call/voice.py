@@ -111,7 +111,7 @@ class Voice:
         self._timestamp = rng.getrandbits(32)
         self._previous: deque[tuple[int, bytes]] = deque(maxlen=MOST_COPIES)
         """The frames just before, without a pause: when, and what."""
-        self._was_open = True
+        self._was_open = False  # so that nothing at all is sent of a microphone that is closed from the start
         self._packets = self._octets = 0
         # In
         self._started = False
@@ -157,8 +157,9 @@ class Voice:
     def hear(self, heard: Pcm, now: float) -> None:
         """Take 10 ms of the microphone."""
         reference = self._reference.next()
-        if self.cleaner is not None:
-            heard = self.cleaner.clean(heard, reference)
+        cleaner = self.cleaner  # another thread may take it away
+        if cleaner is not None:
+            heard = cleaner.clean(heard, reference)
         self._speak(heard)
         if now >= self._next_report:
             self._report(now)

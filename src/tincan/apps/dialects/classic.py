@@ -140,7 +140,7 @@ def _read(data: bytes) -> _Json:
 
 
 class ClassicCodec:
-    """The `tincan.apps.foreign.Codec` of the classic tin-can. ``packets`` counts the sound that was not played."""
+    """The `tincan.apps.foreign.Codec` of the classic tin-can. ``packets`` counts the packets of sound that came."""
 
     def __init__(self, mode: Mode) -> None:
         self.packets = 0
@@ -168,7 +168,7 @@ class ClassicCodec:
     def receive(self, message: bytes | str, now: float) -> list[ChatEvent]:
         """See `Codec.receive`. What is not Morse is shown as it is: whoever wrote it meant it to be read."""
         if isinstance(message, bytes):
-            self.packets += 1  # Opus, 20 ms: text is all that is made of this channel as yet
+            self.packets += 1  # Opus, 20 ms: nothing for a codec of text (`tincan.apps.dialects.classic_voice`)
             return []
         if message in ("::tap", "::talk"):
             return [PeerHello("peer", f"classic tin-can, {message[2:]}", 0, frozenset())]

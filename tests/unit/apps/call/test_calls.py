@@ -19,9 +19,12 @@ from tincan.apps.call.events import (
     SoundTrouble,
 )
 from tincan.apps.call.interface import Switch
+from tincan.apps.call.session import DEAF
 from tincan.apps.chat import Closed, MessageReceived, PeerHello
+from tincan.audio import chimes, rtp
 from tincan.audio.devices import Choice, Device, Devices
-from tincan.errors import UsageError
+from tincan.audio.pcm import TICK
+from tincan.errors import DeviceMissing, UsageError
 from unit.apps.call.people import WORDS, Person, two_people
 
 
@@ -209,3 +212,74 @@ async def test_a_device_that_is_not_named_stays_as_it_was_chosen() -> None:
         assert ada.calls.status is not None
         assert ada.calls.status.microphone == "Other microphone"
         assert ada.calls.status.seconds >= 0
+
+
+async def test_the_tone_of_the_end_is_heard_to_its_end_also_when_the_other_one_leaves_altogether() -> None:
+    async with two_people() as (ada, bob):
+        await talking(ada, bob)
+        await bob.until(lambda: len(bob.sound.played) > 50)  # the tone of the beginning is over
+        before = len(bob.sound.played)
+        await ada.conversation.goodbye(asyncio.get_running_loop().time() + 5)
+        await bob.sees(Closed)
+        assert (await bob.sees(CallEnded)).reason is EndReason.PEER
+        loud = [piece for piece in list(bob.sound.played)[before:] if max(piece) > 1500]
+    assert len(loud) >= len(chimes.left()) // TICK - 2  # it begins and ends softly
+
+
+async def test_a_sound_server_that_does_not_answer_holds_no_command_up() -> None:
+    async def never() -> Devices:
+        await asyncio.Event().wait()
+        return Devices()
+
+    async with two_people() as (ada, _):
+        ada.sound.devices = never  # type: ignore[method-assign]
+        with pytest.raises(DeviceMissing, match="does not answer"):
+            await ada.calls.devices()
+
+
+async def test_a_machine_that_was_busy_sends_no_more_sound_than_there_was_time() -> None:
+    """The devices give what they have kept; had the call gone on with silence meanwhile, that would come on top."""
+    sent: list[tuple[int, bytes]] = []
+
+    def take(packet: bytes) -> bytes:
+        if not 192 <= packet[1] <= 223:
+            sent.append((len(ada.sound.played), packet))
+        return packet
+
+    async with two_people() as (ada, bob):
+        ada.link.weather.alter = take
+        await talking(ada, bob)
+        ada.sound.speak(WORDS)
+        for _ in range(5):  # the machine may really have been busy, and for longer
+            sent.clear()
+            await ada.until(lambda: len(sent) > 10)
+            ada.sound.hold(0.3)
+            await ada.until(lambda: len(sent) > 50)
+            (first, before), *_, (last, after) = [(at, rtp.parse(packet).timestamp) for at, packet in sent]
+            said = ((after - before) & 0xFFFFFFFF) // TICK
+            if abs(said - (last - first)) <= 4:
+                break
+    assert said == pytest.approx(last - first, abs=4)
+
+
+async def test_the_tone_of_the_beginning_waits_for_the_speaker() -> None:
+    async with two_people(ada={"there": NOTHING}) as (ada, bob):
+        ada.calls.call()
+        await bob.sees(CallOffered)
+        bob.calls.answer(True)
+        await ada.sees(CallStatus, 2)
+        ada.sound.plug(HEADSET)
+        await ada.sees(SoundFlows)
+        await ada.until(lambda: len(ada.sound.played) > 30)
+        loud = [piece for piece in ada.sound.played if max(piece) > 1500]
+    assert len(loud) >= len(chimes.joined()) // TICK - 2  # it begins and ends softly
+
+
+async def test_a_microphone_that_gives_nothing_at_all_is_told_once() -> None:
+    async with two_people() as (ada, bob):
+        bob.sound.speak(WORDS)
+        await talking(ada, bob)
+        assert (await ada.sees(SoundTrouble)).text == DEAF
+        await ada.sees(CallStatus, 7)
+        assert [event.text for event in ada.told if isinstance(event, SoundTrouble)] == [DEAF]
+        assert not any(isinstance(event, SoundTrouble) for event in bob.told)

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import pytest
 
 from tincan.apps.call.desk import CallDesk
-from tincan.apps.call.events import CallEnded, EndReason, SoundFlows
+from tincan.apps.call.events import CallEnded, CallStarted, EndReason, SoundFlows
 from tincan.apps.chat import Closed, MessageReceived, PeerHello
 from tincan.apps.dialects.classic import string_code
 from tincan.apps.dialects.classic_relay import classic_conversation
@@ -162,6 +162,10 @@ async def test_talking_is_bare_opus_both_ways() -> None:
             assert calls is not None
             calls.hang_up()
             assert (await talk.hear(CallEnded)).reason is EndReason.LOCAL
+            calls.call()
+            await talk.hear(CallStarted)
+            await peer.connection.close()
+            assert (await talk.hear(CallEnded)).reason is EndReason.LOST
 
 
 def test_a_packet_gets_its_place_in_time_from_when_it_came() -> None:
