@@ -22,6 +22,7 @@ from typing import Protocol
 import msgspec
 
 from tincan.vpn.path.coalesce import Write
+from tincan.vpn.path.rehearsal import Pace, Rehearsal
 from tincan.vpn.path.words import Ask, Done, Order, Received, ToDriver, ToIn, ToOut, ToPump, pack
 
 UDP_SEGMENT, UDP_GRO = 103, 104
@@ -73,6 +74,8 @@ class Hub:
         self.tap = tap
         self._control = socket.socket(fileno=control)
         self._partner = None if partner is None else socket.socket(fileno=partner)
+        self.rehearsal: Rehearsal | None = None
+        """What to do between packets, once there is a link."""
         self._halves: list[Half] = []
         self._message = memoryview(bytearray(MESSAGE))  # a new one for each would take longer than all the rest
         self._messages = [self._message]
@@ -106,14 +109,18 @@ class Hub:
     def run(self) -> int:
         """Go on until the driver is gone; gives the pump's exit code."""
         handlers, clock, turns = self._handlers, time.monotonic, [half.turn for half in self._halves]
-        deadline = 0.0
+        deadline, now, pace = 0.0, clock(), Pace()
         while not self._over:
             wait = -1.0 if deadline == float("inf") else max(0.0, deadline - clock())
-            for fd, _ in self._poll.poll(wait):
+            ready = self._poll.poll(pace.wait(now, wait))
+            for fd, _ in ready:
                 handler = handlers.get(fd)
                 if handler is not None:
                     handler()
             now = clock()
+            if pace.due(now, bool(ready)) and now < deadline and self.rehearsal is not None:
+                self.rehearsal.run(now)
+                continue
             deadline = min([turn(now) for turn in turns])
         self._control.close()
         return self._code

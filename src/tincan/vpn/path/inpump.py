@@ -11,6 +11,7 @@ from collections.abc import Callable
 from tincan.vpn.path.hub import CONTROL_SIZE, LARGEST, SOON, UDP_GRO, Figures, Hub, opened
 from tincan.vpn.path.incoming import Incoming, Translate
 from tincan.vpn.path.plane import Cipher, Mode
+from tincan.vpn.path.rehearsal import Rehearsal
 from tincan.vpn.path.vnet import NOTHING
 from tincan.vpn.path.words import (
     AddLink,
@@ -42,8 +43,9 @@ class InPump:
     def __init__(self, hub: Hub, mode: Mode, datagram_runs: bool, after: Callable[[], None] | None = None) -> None:
         """``after``: called when something was written to the tap."""
         self._hub = hub
+        self._switched = mode is Mode.SWITCH
         self._after = after
-        self.core = Incoming(mode is Mode.SWITCH, datagram_runs)
+        self.core = Incoming(self._switched, datagram_runs)
         self._sockets: dict[int, list[socket.socket]] = {}
         self._buffer = bytearray(LARGEST)
         self._view = memoryview(self._buffer)
@@ -113,7 +115,10 @@ class InPump:
         core = self.core
         match order:
             case AddLink():
-                core.add_link(order.link, order.receive, Cipher(order.cipher))
+                cipher = Cipher(order.cipher)
+                core.add_link(order.link, order.receive, cipher)
+                if self._hub.rehearsal is None or self._hub.rehearsal.cipher is not cipher:
+                    self._hub.rehearsal = Rehearsal(self._switched, cipher, time.monotonic())
                 if order.prefixes:
                     core.set_peer(order.link, order.prefixes)
                 self._listen(order.link, order.remote, sockets)
