@@ -75,7 +75,7 @@ class Hub:
         self._control = socket.socket(fileno=control)
         self._partner = None if partner is None else socket.socket(fileno=partner)
         self.rehearsal: Rehearsal | None = None
-        """What to do between packets, once there is a link."""
+        """What to do between packets, once there is a link to be quick on."""
         self._halves: list[Half] = []
         self._message = memoryview(bytearray(MESSAGE))  # a new one for each would take longer than all the rest
         self._messages = [self._message]
@@ -93,7 +93,7 @@ class Hub:
         self._halves.insert(0, half)
 
     def watch(self, fd: int, handler: Callable[[], None]) -> None:
-        """Call a handler when there is something to read."""
+        """Call a handler when there is something to read, and now and then when there is not."""
         self._handlers[fd] = handler
         self._poll.register(fd, select.EPOLLIN)
 
@@ -118,12 +118,18 @@ class Hub:
                 if handler is not None:
                     handler()
             now = clock()
-            if pace.due(now, bool(ready)) and now < deadline and self.rehearsal is not None:
-                self.rehearsal.run(now)
-                continue
+            if pace.due(now, bool(ready)) and now < deadline:
+                self._rehearse(now)
             deadline = min([turn(now) for turn in turns])
         self._control.close()
         return self._code
+
+    def _rehearse(self, now: float) -> None:
+        """Do all that is done for a packet, without one."""
+        if self.rehearsal is not None:
+            self.rehearsal.run(now)
+            for handler in list(self._handlers.values()):
+                handler()
 
     def tell_driver(self, word: ToDriver) -> None:
         """Tell the driver; what it does not take is lost, but for the answers to its orders."""
@@ -189,7 +195,10 @@ class Hub:
                 os.close(fd)
 
     def _told(self) -> None:
-        size = self._partner.recv_into(self._message) if self._partner is not None else 0
+        try:
+            size = self._partner.recv_into(self._message, 0, socket.MSG_DONTWAIT) if self._partner is not None else 0
+        except BlockingIOError:
+            return
         if size:
             for half in self._halves:
                 half.told(self._words.decode(self._message[:size]))

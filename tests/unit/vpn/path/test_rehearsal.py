@@ -74,7 +74,10 @@ def test_a_pump_rehearses_once_something_has_come(monkeypatch: pytest.MonkeyPatc
                 return math.inf
 
         hub.add(Quiet())
+        asked: list[int] = []
+        hub.watch(tap.fileno(), lambda: asked.append(len(runs)))
         hub.rehearsal = Counting(False, Cipher.AES_128_GCM, 0.0)
         ours.send(pack(Received(1, b"something")))
         assert hub.run() == 7
     assert len(runs) == 3
+    assert asked == [1, 2, 3]  # nothing was there to read
