@@ -3,8 +3,8 @@
 The packets of a conversation (keys typed, a game, a voice, a ping) come some milliseconds apart. In that time
 the processor's caches lose our code to whatever else runs on the machine, and a packet that finds them empty takes
 three times as long. So, while packets come now and then, a pump takes one of its own through both cores every two
-milliseconds in between: with keys and addresses of its own, from no tap and to no socket. The real ones are asked, too,
-and have nothing.
+milliseconds in between: with keys and addresses of its own, from no tap and to no socket. The real ones are asked,
+too, and have nothing.
 
 It costs a twentieth of one processor for as long as there are such packets, and nothing when there are none or
 many: `Pace` says when.
