@@ -56,8 +56,8 @@ def _ifaddr() -> ModuleType:
     import ctypes.util
 
     find = ctypes.util.find_library
-    if os.name == "posix":
-        ctypes.util.find_library = lambda name: None
+    if os.name == "posix":  # others may ask for other libraries at the same time
+        ctypes.util.find_library = lambda name: None if name == "c" else find(name)
     try:
         import ifaddr
     finally:

@@ -69,7 +69,7 @@ def _without_proxies() -> None:
     if not named and sys.platform not in ("darwin", "win32") and "websockets.proxy" not in sys.modules:
         proxy: Any = types.ModuleType("websockets.proxy")
         proxy.get_proxy = lambda uri: None
-        proxy.Proxy = proxy.parse_proxy = proxy.prepare_connect_request = None
+        proxy.__getattr__ = lambda name: None  # whatever else a version imports from there is for proxies only
         sys.modules["websockets.proxy"] = proxy
 
 
