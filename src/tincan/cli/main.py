@@ -92,7 +92,7 @@ def _dispatch(arguments: list[str]) -> int:
         return _interrupted()
     except click.UsageError as exc:
         if isinstance(exc, _no_command()):
-            print(exc.format_message(), file=sys.stderr, flush=True)
+            remark(exc.format_message())
             return 2
         return _complain(_usage(exc), 2)
     except click.ClickException as exc:
