@@ -63,11 +63,6 @@ class Rehearsal:
         self._in.set_peer(_LINK, [(_OURS, 32)])
         self._packet = memoryview(NOTHING + (b"".join(_MACS) + b"\x08\0" if switched else b"") + _echo())
 
-    @property
-    def waiting(self) -> bool:
-        """Whether anything has piled up in it, which nothing may."""
-        return bool(self._out.events or self._out.writes or self._in.words)
-
     def run(self, now: float) -> list[Buffer]:
         """Take the packet through; gives what would be written to the tap."""
         self._out.take(self._packet, now)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -207,6 +209,14 @@ def noise(size: int, seed: int = 1) -> bytes:
     return random.Random(seed).randbytes(size)
 
 
-def as_user() -> bool:
-    """Whether permissions mean anything to this process."""
-    return os.geteuid() != 0
+@contextlib.contextmanager
+def not_as_root() -> Iterator[None]:
+    """Have the rights of a user who may do little: those of this process, or of nobody where that is root."""
+    if sys.platform == "win32" or os.geteuid() != 0:
+        yield
+        return
+    os.setresuid(65534, 65534, 0)
+    try:
+        yield
+    finally:
+        os.setresuid(0, 0, 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
+import tempfile
 import threading
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from tincan.apps.files import (
     NotSent,
     OfferAccepted,
     Offered,
+    Outcome,
     Progress,
     Source,
     look,
@@ -28,10 +30,11 @@ from tincan.apps.files import (
     send_over,
 )
 from tincan.apps.files.scan import scan
+from tincan.apps.strings import TiedString
 from tincan.errors import IncompleteTransfer, PeerRefused, ProtocolError, UsageError
 from tincan.link.memory import MemoryStream
 from tincan.tasks import settle
-from unit.apps.files.helpers import Cord, Inline, Result, User, as_user, contents, noise, through, transfer, tree
+from unit.apps.files.helpers import Cord, Inline, Result, User, contents, noise, not_as_root, through, transfer, tree
 from virtualtime import in_virtual_time
 
 SOME = {"a.txt": b"hello", "deep/er/b.bin": noise(300_000), "deep/empty": b"", "big": noise(2_500_000, 2)}
@@ -190,12 +193,14 @@ def test_what_is_not_there_is_told_at_once(tmp_path: Path) -> None:
         named(os.devnull)
 
 
-@pytest.mark.skipif(not as_user(), reason="root may read everything")
-def test_what_may_not_be_read_is_told_before_anybody_is_met(tmp_path: Path) -> None:
-    (tmp_path / "secret").write_bytes(b"x")
-    (tmp_path / "secret").chmod(0)
-    with pytest.raises(UsageError, match="permission denied"):
-        named(str(tmp_path / "secret"))
+def test_what_may_not_be_read_is_told_before_anybody_is_met() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        secret = Path(folder, "secret")
+        secret.write_bytes(b"x")
+        secret.chmod(0)
+        with not_as_root(), pytest.raises(UsageError, match="secret cannot be sent: permission denied"):
+            named(str(secret))
 
 
 def test_looking_ends_when_it_is_enough(source: Path) -> None:
@@ -352,13 +357,21 @@ class Thinker(User):
         return await super().decide(offer)
 
 
+async def asked_about(
+    a: TiedString, b: TiedString, source: Path, target: Path, user: Thinker
+) -> tuple[asyncio.Task[Outcome], asyncio.Task[Outcome]]:
+    """Begin to send and to receive, and wait until the receiver's user is being asked."""
+    sending = asyncio.create_task(send_files(a, look([named(str(source))]), lambda event: None))
+    receiving = asyncio.create_task(receive_files(b, target, user.decide, user.events.append))
+    await user.asked.wait()
+    return sending, receiving
+
+
 async def test_a_question_is_taken_back_when_the_sender_leaves(source: Path, target: Path) -> None:
     cord, user = Watched(), Thinker()
     a, b = cord.ends()
     async with asyncio.timeout(20):
-        sending = asyncio.create_task(send_files(a, look([named(str(source))]), lambda event: None))
-        receiving = asyncio.create_task(receive_files(b, target, user.decide, user.events.append))
-        await user.asked.wait()
+        sending, receiving = await asked_about(a, b, source, target, user)
         cord.leave()
         await settle(sending)
         with pytest.raises(IncompleteTransfer, match="taken back"):
@@ -372,9 +385,7 @@ async def test_a_question_stands_while_the_string_is_mended(source: Path, target
     cord, user = Watched(), Thinker()
     a, b = cord.ends()
     async with asyncio.timeout(20):
-        sending = asyncio.create_task(send_files(a, look([named(str(source))]), lambda event: None))
-        receiving = asyncio.create_task(receive_files(b, target, user.decide, user.events.append))
-        await user.asked.wait()
+        sending, receiving = await asked_about(a, b, source, target, user)
         await cord.streams[0].close()
         while len(cord.streams) < 2:
             await asyncio.sleep(0)
@@ -398,9 +409,7 @@ async def test_who_says_no_does_not_wait_for_the_string_to_be_mended(source: Pat
 
     b.mend = for_ever  # type: ignore[method-assign]
     async with asyncio.timeout(20):
-        sending = asyncio.create_task(send_files(a, look([named(str(source))]), lambda event: None))
-        receiving = asyncio.create_task(receive_files(b, target, user.decide, user.events.append))
-        await user.asked.wait()
+        sending, receiving = await asked_about(a, b, source, target, user)
         await cord.streams[0].close()
         await mending.wait()
         user.may_answer.set()
