@@ -46,7 +46,7 @@ def load(name: str) -> GroupState:
     """Return a group."""
     content = storage.read(_file(name))
     if content is None:
-        raise UsageError(f"There is no group {name!r} here.")
+        raise UsageError(f"There is no group {name!r} here; 'tin-can net status' shows those there are.")
     try:
         state = msgspec.json.decode(content, type=GroupState)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
