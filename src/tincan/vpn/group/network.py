@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from tincan.errors import TinCanError
 from tincan.meet.events import MeetEvent, PlaceReady, PlaceTrouble, ServersOffered
 from tincan.nat.servers import IceServer
-from tincan.tasks import plain_errors
+from tincan.tasks import plain_errors, settle
 from tincan.vpn.group import store
 from tincan.vpn.group.certificate import Certificate
 from tincan.vpn.group.control import Question
@@ -168,8 +168,7 @@ class GroupNetwork:
                     with contextlib.suppress(TimeoutError):
                         async with asyncio.timeout(1):
                             await self._links.leave()
-                    for task in tasks:
-                        task.cancel()
+                    await settle(*tasks)  # before the line is closed: else one of them may tell that in place of why
                     with contextlib.suppress(TimeoutError):
                         async with asyncio.timeout(2):
                             await self._places.line.close()
